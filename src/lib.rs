@@ -6,5 +6,8 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod deadline;
 pub mod error;
+pub mod git;
 pub mod secret;
+pub mod umask;

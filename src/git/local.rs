@@ -1,0 +1,317 @@
+//! A repository on this machine (`file://` or a path), read without a git program.
+//!
+//! git would spawn `upload-pack`; we open the other repository and copy what is missing into a pack of our own, so that the
+//! two share nothing afterwards. It may belong to another uid, be bare, a work tree, shallow, or borrow objects. Nothing of its
+//! configuration runs, and nothing is searched for above the given path (CVE-2022-24765).
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::io;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gix::ObjectId;
+use gix::bstr::BString;
+use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind};
+use gix::progress::Discard;
+use gix_pack::data::output;
+
+use super::error::Error;
+use super::remote::{Fetched, RemoteRef, RemoteRefs};
+use super::store::{Objects, Store};
+
+pub(super) struct Local {
+    path: PathBuf,
+}
+
+impl Local {
+    pub(super) fn new(path: &Path) -> Self {
+        Local { path: path.to_owned() }
+    }
+
+    pub(super) fn list(&self, prefixes: &[BString]) -> Result<RemoteRefs, Error> {
+        let repo = self.open()?;
+        let mut refs = Vec::new();
+        if prefixes.is_empty() || prefixes.iter().any(|prefix| b"HEAD".starts_with(prefix)) {
+            refs.extend(self.head(&repo)?);
+        }
+        let platform = repo.references().map_err(|err| self.error(&err))?;
+        // One walk over everything: a local listing costs less than being clever about prefixes.
+        for found in platform.all().map_err(|err| self.error(&err))? {
+            let Ok(mut found) = found else { continue };
+            let name = found.name().as_bstr().to_owned();
+            if !prefixes.is_empty() && !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                continue;
+            }
+            let target = found.target().try_name().map(|name| name.as_bstr().to_owned());
+            // A ref whose object is missing is the upstream's damage; it is as good as absent.
+            let Ok(tag) = found.follow_to_object() else { continue };
+            let Ok(id) = found.peel_to_id() else { continue };
+            let tag = Some(tag.detach()).filter(|tag| *tag != id.detach());
+            refs.push(RemoteRef { name, id: Some(id.detach()), tag, target });
+        }
+        let refs = refs.into_iter().filter_map(|found| found.accept(prefixes)).collect();
+        Ok(RemoteRefs { refs, hash: repo.object_hash() })
+    }
+
+    fn head(&self, repo: &gix::Repository) -> Result<Option<RemoteRef>, Error> {
+        let mut head = repo.head().map_err(|err| self.error(&err))?;
+        let target = head.referent_name().map(|name| name.as_bstr().to_owned());
+        if head.is_unborn() {
+            return Ok(Some(RemoteRef { name: "HEAD".into(), id: None, tag: None, target }));
+        }
+        let id = head.try_peel_to_id().map_err(|err| self.error(&err))?.map(|id| id.detach());
+        Ok(id.map(|id| RemoteRef { name: "HEAD".into(), id: Some(id), tag: None, target }))
+    }
+
+    pub(super) fn fetch(
+        &self,
+        store: &Store,
+        wants: &[ObjectId],
+        depth: Option<NonZeroU32>,
+        interrupt: &AtomicBool,
+    ) -> Result<Fetched, Error> {
+        let repo = self.open()?;
+        let ours = store.objects()?;
+        let copy = Copy { upstream: self, theirs: (*repo.objects).clone(), ours: &ours, store, interrupt };
+        let (missing, boundary) = copy.plan(wants, depth, &shallow_of(&repo))?;
+        let fetched = if missing.is_empty() { Fetched::default() } else { copy.write(missing)? };
+        store.write_shallow(&boundary)?;
+        Ok(fetched)
+    }
+
+    fn open(&self) -> Result<gix::Repository, Error> {
+        let options = gix::open::Options::isolated().with(gix::sec::Trust::Full).bail_if_untrusted(false);
+        match options.open(&self.path) {
+            Ok(repo) => Ok(repo.to_thread_local()),
+            Err(err) => Err(Error::Local {
+                path: self.path.clone(),
+                reason: match std::fs::metadata(&self.path) {
+                    Err(err) => err.to_string(),
+                    Ok(_) => format!("not a git repository ({})", err.probable_cause()),
+                },
+            }),
+        }
+    }
+
+    fn error(&self, err: &gix::Error) -> Error {
+        Error::Local { path: self.path.clone(), reason: err.probable_cause().to_string() }
+    }
+}
+
+fn shallow_of(repo: &gix::Repository) -> HashSet<ObjectId> {
+    let commits = repo.shallow_commits().ok().flatten();
+    commits.map(|commits| commits.iter().copied().collect()).unwrap_or_default()
+}
+
+/// One copy from the upstream's objects into ours.
+struct Copy<'a> {
+    upstream: &'a Local,
+    theirs: Objects,
+    ours: &'a Objects,
+    store: &'a Store,
+    interrupt: &'a AtomicBool,
+}
+
+impl Copy<'_> {
+    /// The objects to copy, and the shallow list that goes with them.
+    ///
+    /// A tree that we have is taken to be complete: packs appear whole, and each one completes what it adds.
+    fn plan(
+        &self,
+        wants: &[ObjectId],
+        depth: Option<NonZeroU32>,
+        their_shallow: &HashSet<ObjectId>,
+    ) -> Result<(Vec<ObjectId>, BTreeSet<ObjectId>), Error> {
+        let mut missing = Vec::new();
+        let mut planned: HashSet<ObjectId> = HashSet::new();
+        let mut boundary = self.store.shallow()?;
+        let mut commits: VecDeque<(ObjectId, u32)> = VecDeque::new();
+        let mut buf = Vec::new();
+        for want in wants {
+            commits.push_back((self.tags(*want, &mut missing)?, 1));
+        }
+        let mut seen = HashSet::new();
+        while let Some((commit, generation)) = commits.pop_front() {
+            if !seen.insert(commit) {
+                continue;
+            }
+            self.check()?;
+            let data = self.find(&commit, &mut buf)?;
+            if data.kind != Kind::Commit {
+                return Err(Error::NotACommit {
+                    remote: self.upstream.path.display().to_string(),
+                    id: commit.to_string(),
+                    kind: data.kind.to_string(),
+                });
+            }
+            let parsed = gix::objs::CommitRef::from_bytes(data.data, self.store.hash())
+                .map_err(|err| self.unreadable(&commit, &err.to_string()))?;
+            let parents: Vec<_> = parsed.parents().collect();
+            let tree = parsed.tree();
+            if !self.ours.exists(&commit) {
+                missing.push(commit);
+            }
+            self.trees(tree, &mut planned, &mut missing)?;
+            let at_the_end = depth.is_some_and(|depth| generation >= depth.get());
+            if !parents.is_empty() && (at_the_end || their_shallow.contains(&commit)) {
+                boundary.insert(commit);
+            } else {
+                boundary.remove(&commit);
+                commits.extend(parents.into_iter().map(|parent| (parent, generation.saturating_add(1))));
+            }
+        }
+        Ok((missing, boundary))
+    }
+
+    /// Adds the tags on the way from `id` to what they lead to, and returns that.
+    fn tags(&self, id: ObjectId, missing: &mut Vec<ObjectId>) -> Result<ObjectId, Error> {
+        let mut buf = Vec::new();
+        let mut at = id;
+        loop {
+            let data = self.find(&at, &mut buf)?;
+            if data.kind != Kind::Tag {
+                return Ok(at);
+            }
+            let target = gix::objs::TagRefIter::from_bytes(data.data, self.store.hash())
+                .target_id()
+                .map_err(|err| self.unreadable(&at, &err.to_string()))?;
+            if !self.ours.exists(&at) {
+                missing.push(at);
+            }
+            at = target;
+        }
+    }
+
+    fn trees(
+        &self,
+        root: ObjectId,
+        planned: &mut HashSet<ObjectId>,
+        missing: &mut Vec<ObjectId>,
+    ) -> Result<(), Error> {
+        let mut queue = vec![root];
+        let mut buf = Vec::new();
+        while let Some(tree) = queue.pop() {
+            if self.ours.exists(&tree) || !planned.insert(tree) {
+                continue;
+            }
+            self.check()?;
+            missing.push(tree);
+            let data = self.find(&tree, &mut buf)?;
+            for entry in gix::objs::TreeRefIter::from_bytes(data.data, self.store.hash()) {
+                let entry = entry.map_err(|err| self.unreadable(&tree, &err.to_string()))?;
+                let id = entry.oid.to_owned();
+                if entry.mode.is_tree() {
+                    queue.push(id);
+                } else if !entry.mode.is_commit() && !self.ours.exists(&id) && planned.insert(id) {
+                    missing.push(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a pack of `missing`: entries are copied as they are packed upstream, on one thread, and indexed on
+    /// another, through a pipe, so that nothing is on disk twice.
+    fn write(&self, missing: Vec<ObjectId>) -> Result<Fetched, Error> {
+        let (reader, writer) = io::pipe().map_err(|err| self.store.error(&err))?;
+        let mut db = self.theirs.clone().into_inner();
+        db.prevent_pack_unload();
+        let db = db.into_arc().map_err(|err| self.store.error(&err))?;
+        let (hash, interrupt) = (self.store.hash(), self.interrupt);
+        let (generated, indexed) = std::thread::scope(|scope| {
+            let generator = scope.spawn(move || generate(db, missing, hash, interrupt, writer));
+            let indexed = self.index(io::BufReader::new(reader));
+            (generator.join(), indexed)
+        });
+        let generated = generated.unwrap_or_else(|_| Err("the pack generator panicked".into()));
+        match (generated, indexed) {
+            (Ok(()), Ok(fetched)) => Ok(fetched),
+            // The generator's error is the cause of what the indexer says about a pack that ends early.
+            (Err(reason), _) => Err(Error::Local { path: self.upstream.path.clone(), reason }),
+            (Ok(()), Err(err)) => Err(err),
+        }
+    }
+
+    fn index(&self, mut pack: io::BufReader<io::PipeReader>) -> Result<Fetched, Error> {
+        let outcome = gix_pack::Bundle::write_to_directory(
+            &mut pack,
+            Some(&self.store.pack_dir()),
+            &mut Discard,
+            self.interrupt,
+            None::<Objects>,
+            self.store.hash(),
+            gix_pack::bundle::write::Options::default(),
+        )
+        .map_err(|err| Error::Pack {
+            remote: self.upstream.path.display().to_string(),
+            reason: err.probable_cause().to_string(),
+        })?;
+        if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
+            self.store.settle_pack(pack, index, outcome.keep_path.as_deref())?;
+        }
+        let bytes = outcome.data_path.and_then(|path| path.metadata().ok()).map_or(0, |meta| meta.len());
+        Ok(Fetched { bytes, objects: u64::from(outcome.index.num_objects) })
+    }
+
+    fn find<'b>(&self, id: &ObjectId, buf: &'b mut Vec<u8>) -> Result<gix::objs::Data<'b>, Error> {
+        // A blob at the place of a tree would be read whole: look at its kind first only where it is cheap, at the header.
+        match self.theirs.try_header(id) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(self.unreadable(id, "not there")),
+            Err(err) => return Err(self.unreadable(id, &err.probable_cause().to_string())),
+        }
+        match self.theirs.try_find(id, buf) {
+            Ok(Some(data)) => Ok(data),
+            Ok(None) => Err(self.unreadable(id, "not there")),
+            Err(err) => Err(self.unreadable(id, &err.probable_cause().to_string())),
+        }
+    }
+
+    fn unreadable(&self, id: &ObjectId, reason: &str) -> Error {
+        Error::Local { path: self.upstream.path.clone(), reason: format!("object {id}: {reason}") }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.interrupt.load(Ordering::Relaxed) {
+            return Err(Error::Local { path: self.upstream.path.clone(), reason: "interrupted".into() });
+        }
+        Ok(())
+    }
+}
+
+/// Writes a pack of exactly `missing` to `writer`.
+fn generate(
+    db: impl gix_pack::Find + Clone + Send + 'static,
+    missing: Vec<ObjectId>,
+    hash: gix::hash::Kind,
+    interrupt: &AtomicBool,
+    writer: io::PipeWriter,
+) -> Result<(), String> {
+    let text = |err: gix::Error| err.probable_cause().to_string();
+    let (counts, _) = output::count::objects_unthreaded(
+        &db,
+        &mut missing.into_iter().map(Ok),
+        &Discard,
+        interrupt,
+        output::count::objects::ObjectExpansion::AsIs,
+    )
+    .map_err(text)?;
+    let total = counts.len() as u32;
+    let options = output::entry::iter_from_counts::Options { thread_limit: Some(1), ..Default::default() };
+    let entries = output::entry::iter_from_counts(counts, db, Box::new(Discard), options).map_err(text)?;
+    let mut bytes = output::bytes::FromEntriesIter::new(
+        gix::parallel::InOrderIter::from(entries),
+        io::BufWriter::new(writer),
+        total,
+        gix_pack::data::Version::V2,
+        hash,
+    );
+    for written in &mut bytes {
+        written.map_err(text)?;
+        if interrupt.load(Ordering::Relaxed) {
+            return Err("interrupted".into());
+        }
+    }
+    io::Write::flush(&mut bytes.into_write()).map_err(|err| err.to_string())
+}

@@ -1,0 +1,19 @@
+//! Remotes and objects: which commit a ref is, and its objects in our store.
+//!
+//! Owns everything that speaks git's protocol or reads and writes `.git`. Built on gix's low level: gix's clone, fetch
+//! and checkout conveniences list all refs, prune nothing and bound nothing (docs/architecture.md). Knows nothing of trees on
+//! disk, links or schedules. Runs no program.
+
+pub mod auth;
+mod body;
+mod error;
+mod http;
+mod local;
+pub mod refs;
+mod remote;
+mod smart;
+pub mod store;
+
+pub use error::Error;
+pub use remote::{Fetched, Remote, RemoteRef};
+pub use store::Store;

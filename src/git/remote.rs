@@ -1,0 +1,132 @@
+//! A remote, whatever its transport: list its refs, fetch exact objects.
+
+use std::num::NonZeroU32;
+use std::rc::Rc;
+
+use gix::ObjectId;
+use gix::bstr::BString;
+use gix::hash::Kind;
+
+use super::auth::Login;
+use super::error::Error;
+use super::local::Local;
+use super::smart::Smart;
+use super::store::Store;
+use crate::config::{HttpConfig, RepoUrl};
+use crate::deadline::Deadline;
+
+/// A ref of a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteRef {
+    /// The full name, or `HEAD`. Valid as git has it.
+    pub name: BString,
+    /// What it leads to when tags are followed; `None` for a branch that is not born yet.
+    pub id: Option<ObjectId>,
+    /// The annotated tag itself.
+    pub tag: Option<ObjectId>,
+    /// For a symbolic ref: the branch.
+    pub target: Option<BString>,
+}
+
+impl RemoteRef {
+    /// `None` for names that are no valid refs, or that nobody asked for.
+    pub(super) fn accept(self, prefixes: &[BString]) -> Option<Self> {
+        let valid = |name: &BString| name == "HEAD" || gix::validate::reference::name(name.as_ref()).is_ok();
+        let asked = prefixes.is_empty() || prefixes.iter().any(|prefix| self.name.starts_with(prefix));
+        (asked && valid(&self.name) && self.target.as_ref().is_none_or(valid)).then_some(self)
+    }
+}
+
+/// What a remote lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteRefs {
+    /// The refs, in the server's order.
+    pub refs: Vec<RemoteRef>,
+    /// The kind of object id it uses.
+    pub hash: Kind,
+}
+
+/// What a fetch brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fetched {
+    /// Bytes received, decoded.
+    pub bytes: u64,
+    /// Objects in the pack.
+    pub objects: u64,
+}
+
+/// A remote of a source, kept from pass to pass. Lives in the worker's thread.
+pub struct Remote {
+    shown: String,
+    kind: Transport,
+    deadline: Option<Rc<Deadline>>,
+}
+
+enum Transport {
+    Smart(Box<Smart>),
+    Local(Local),
+}
+
+impl Remote {
+    /// Builds it; connects to nothing.
+    pub fn new(repo: &RepoUrl, http: &HttpConfig) -> Result<Self, Error> {
+        let (shown, kind) = match repo {
+            RepoUrl::Http(url) => {
+                (super::http::shown(url), Transport::Smart(Box::new(Smart::new(url, http)?)))
+            }
+            RepoUrl::Local(path) => (path.display().to_string(), Transport::Local(Local::new(path))),
+        };
+        Ok(Remote { shown, kind, deadline: None })
+    }
+
+    /// Its name for people: no userinfo, no query.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Before every pass: until when, and as whom.
+    pub fn arm(&mut self, deadline: &Rc<Deadline>, login: Option<&Login>) {
+        self.deadline = Some(deadline.clone());
+        if let Transport::Smart(smart) = &mut self.kind {
+            smart.arm(deadline, login);
+        }
+    }
+
+    /// The refs that start with one of `prefixes`; all of them without any.
+    pub fn list(&mut self, prefixes: &[BString]) -> Result<RemoteRefs, Error> {
+        self.check("listing refs of")?;
+        match &mut self.kind {
+            Transport::Smart(smart) => smart.list(prefixes),
+            Transport::Local(local) => local.list(prefixes),
+        }
+    }
+
+    /// Brings `wants` with `depth` commits of history each (`None` = all) into the store, which has all of `haves`.
+    /// Either everything arrives or nothing changes but leftovers that the next start removes.
+    pub fn fetch(
+        &mut self,
+        store: &Store,
+        wants: &[ObjectId],
+        haves: &[ObjectId],
+        depth: Option<NonZeroU32>,
+    ) -> Result<Fetched, Error> {
+        self.check("fetching from")?;
+        let deadline = self.deadline.clone().expect("armed before every pass");
+        let fetched = match &mut self.kind {
+            Transport::Smart(smart) => smart.fetch(store, wants, haves, depth, deadline.interrupt()),
+            Transport::Local(local) => local.fetch(store, wants, depth, deadline.interrupt()),
+        };
+        match fetched {
+            // Code that only looks at the flag says "interrupted"; the deadline knows why.
+            Err(err) if !matches!(err, Error::Expired { .. }) => {
+                Err(self.check("fetching from").err().unwrap_or(err))
+            }
+            other => other,
+        }
+    }
+
+    fn check(&self, doing: &'static str) -> Result<(), Error> {
+        let deadline = self.deadline.as_ref().expect("armed before every pass");
+        deadline.check().map_err(|expired| Error::Expired { remote: self.shown.clone(), doing, expired })
+    }
+}

@@ -1,0 +1,336 @@
+//! A remote that speaks git's smart protocol over HTTP: one session kept from pass to pass.
+//!
+//! Protocol 2: one handshake, then a poll is one request on the same connection. Protocol 0 and 1: the handshake is
+//! the list of refs, so every poll makes one.
+
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+
+use gix::ObjectId;
+use gix::bstr::{BString, ByteSlice as _};
+use gix::hash::Kind;
+use gix::progress::Discard;
+use gix_protocol::fetch::negotiate::{Action, Round, one_round};
+use gix_protocol::fetch::{Arguments, Negotiate, Response, Shallow, Tags};
+use gix_protocol::handshake::Ref;
+use gix_protocol::{Handshake, LsRefsCommand};
+use gix_transport::client::Capabilities;
+use gix_transport::client::blocking_io::http::Transport;
+use gix_transport::{Protocol, Service};
+use url::Url;
+
+use super::auth::Login;
+use super::error::Error;
+use super::http::{Http, USER_AGENT, innermost, shown};
+use super::remote::{Fetched, RemoteRef, RemoteRefs};
+use super::store::Store;
+use crate::config::HttpConfig;
+use crate::deadline::Deadline;
+
+/// No object of a DAG repository needs more memory than this at once; a header that claims more is a lie or a bomb.
+const MAX_OBJECT_BYTES: usize = 4 << 30;
+
+pub(super) struct Smart {
+    url: Url,
+    http: Http,
+    protocol: Protocol,
+    session: Option<Session>,
+}
+
+struct Session {
+    transport: Transport<Http>,
+    handshake: Handshake,
+    /// Whether it comes from an earlier pass, so that its end may be the server's doing and worth one more try.
+    kept: bool,
+}
+
+impl Smart {
+    pub(super) fn new(url: &Url, config: &HttpConfig) -> Result<Self, Error> {
+        let protocol = match config.protocol_version {
+            Some(0) => Protocol::V0,
+            Some(1) => Protocol::V1,
+            _ => Protocol::V2,
+        };
+        Ok(Smart { url: url.clone(), http: Http::new(url, config)?, protocol, session: None })
+    }
+
+    pub(super) fn arm(&mut self, deadline: &Rc<Deadline>, login: Option<&Login>) {
+        self.http.arm(deadline, login);
+        if let Some(session) = &mut self.session {
+            session.kept = true;
+        }
+    }
+
+    fn shown(&self) -> String {
+        shown(&self.url)
+    }
+
+    /// The refs that start with one of `prefixes`; all of them without any.
+    pub(super) fn list(&mut self, prefixes: &[BString]) -> Result<RemoteRefs, Error> {
+        let kept = self.session.as_ref().is_some_and(|session| session.kept);
+        match self.try_list(prefixes) {
+            // A kept session can end for reasons that are over by now: a restarted server, another one behind the same
+            // name. A fresh one tells.
+            Err(Error::Broken { .. } | Error::NotGit { .. } | Error::Status { status: 400..=499, .. })
+                if kept =>
+            {
+                self.try_list(prefixes)
+            }
+            other => other,
+        }
+    }
+
+    fn try_list(&mut self, prefixes: &[BString]) -> Result<RemoteRefs, Error> {
+        let mut session = self.take_session()?;
+        let listed = match session.handshake.refs.take() {
+            Some(refs) => Ok(refs),
+            None if session.handshake.server_protocol_version == Protocol::V2 => {
+                let wanted = (!prefixes.is_empty()).then(|| {
+                    let mut wanted = gix_protocol::ls_refs::RefPrefixes::new();
+                    wanted.extend(prefixes.iter().cloned());
+                    wanted
+                });
+                let agent = ("agent", Some(USER_AGENT.into()));
+                LsRefsCommand::new(wanted, &session.handshake.capabilities, agent).invoke_blocking(
+                    &mut session.transport,
+                    &mut Discard,
+                    false,
+                )
+            }
+            // The refs of the old protocols come with the handshake only.
+            None => {
+                drop(session);
+                session = self.take_session()?;
+                Ok(session.handshake.refs.take().unwrap_or_default())
+            }
+        };
+        let hash = hash_kind(&session.handshake.capabilities);
+        let refs = listed.map_err(|err| self.fail(&err, "listing refs"))?;
+        self.session = Some(session);
+        Ok(RemoteRefs { refs: refs.into_iter().filter_map(|r| convert(r, prefixes)).collect(), hash })
+    }
+
+    /// Brings `wants` with `depth` commits of history each (`None` = all) into the store, given that it has `haves`.
+    pub(super) fn fetch(
+        &mut self,
+        store: &Store,
+        wants: &[ObjectId],
+        haves: &[ObjectId],
+        depth: Option<NonZeroU32>,
+        interrupt: &AtomicBool,
+    ) -> Result<Fetched, Error> {
+        let mut session = self.take_session()?;
+        let before = self.http.received();
+        without_deepen_relative(&mut session.handshake);
+        let objects = store.objects()?;
+        let shallow = match depth {
+            Some(depth) => Shallow::DepthAtRemote(depth),
+            // Only a store that is shallow has something to undo.
+            None if store.shallow_file().exists() => Shallow::undo(),
+            None => Shallow::NoChange,
+        };
+        let mut objects_received = 0;
+        let mut damaged: Option<String> = None;
+        let mut settled = Ok(());
+        let fetched = gix_protocol::fetch(
+            &mut Exact { wants, haves },
+            |pack, progress, interrupt| {
+                let options = gix_pack::bundle::write::Options {
+                    thread_limit: None,
+                    iteration_mode: gix_pack::data::input::Mode::Verify,
+                    alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
+                    ..Default::default()
+                };
+                let written = gix_pack::Bundle::write_to_directory(
+                    pack,
+                    Some(&store.pack_dir()),
+                    progress,
+                    interrupt,
+                    Some(objects.clone()),
+                    store.hash(),
+                    options,
+                );
+                let outcome = match written {
+                    Ok(outcome) => outcome,
+                    Err(err) => {
+                        damaged = Some(reason(&err));
+                        return Err(err);
+                    }
+                };
+                objects_received = u64::from(outcome.index.num_objects);
+                if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
+                    settled = store.settle_pack(pack, index, outcome.keep_path.as_deref());
+                }
+                Ok(true)
+            },
+            Discard,
+            interrupt,
+            gix_protocol::fetch::Context {
+                handshake: &mut session.handshake,
+                transport: &mut session.transport,
+                user_agent: ("agent", Some(USER_AGENT.into())),
+                trace_packetlines: false,
+            },
+            gix_protocol::fetch::Options {
+                shallow_file: store.shallow_file(),
+                shallow: &shallow,
+                tags: Tags::None,
+                reject_shallow_remote: false,
+            },
+        );
+        match fetched {
+            Ok(_) => {
+                settled?;
+                if session.handshake.server_protocol_version == Protocol::V2 {
+                    self.session = Some(session);
+                }
+                Ok(Fetched { bytes: self.http.received() - before, objects: objects_received })
+            }
+            Err(err) => {
+                drop(session);
+                let error = self.fail(&err, "fetching");
+                // The network's own failure (a cut, a time-out) says more than what the indexer makes of it.
+                match damaged {
+                    Some(reason) if matches!(error, Error::Broken { doing: "fetching", .. }) => {
+                        Err(Error::Pack { remote: self.shown(), reason })
+                    }
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    fn take_session(&mut self) -> Result<Session, Error> {
+        if let Some(session) = self.session.take() {
+            return Ok(session);
+        }
+        self.http.forget_redirect();
+        // gix parses what `url` wrote; both agree on the host, and it is our own client that connects anyway.
+        let url = gix::url::parse(self.url.as_str())
+            .map_err(|_| Error::NotGit { remote: self.shown(), reason: "the URL cannot be used".into() })?;
+        let mut transport = Transport::new_http(self.http.clone(), url, self.protocol, false);
+        let no_credentials = |_| Ok(None);
+        let handshake = gix_protocol::handshake(
+            &mut transport,
+            Service::UploadPack,
+            no_credentials,
+            Vec::new(),
+            &mut Discard,
+        );
+        match handshake {
+            Ok(handshake) => Ok(Session { transport, handshake, kept: false }),
+            Err(err) => Err(self.fail(&err, "shaking hands")),
+        }
+    }
+
+    /// Our own words for a failure, from our own layer if it was the cause.
+    fn fail(&mut self, err: &gix::Error, doing: &'static str) -> Error {
+        let remote = self.shown();
+        if let Some(error) = self.http.take_failure() {
+            return error;
+        }
+        if let Some(said) = err.downcast_any_ref::<gix::protocol::transport::packetline::read::Error>() {
+            return Error::ServerSaid { remote, message: said.message.trim().to_str_lossy().into_owned() };
+        }
+        let reason = reason(err);
+        if reason.contains("'smart' protocol") {
+            return Error::NotGit {
+                remote,
+                reason: "the answer is not git's (a dumb server, or a web page)".into(),
+            };
+        }
+        if doing == "shaking hands" {
+            return Error::NotGit { remote, reason };
+        }
+        Error::Broken { remote, doing, reason }
+    }
+}
+
+/// The innermost cause; gix's outer layers only name the step.
+fn reason(err: &gix::Error) -> String {
+    innermost(err.probable_cause())
+}
+
+/// "Exactly these": no guessing from refs, one round, haves that we know to be complete.
+struct Exact<'a> {
+    wants: &'a [ObjectId],
+    haves: &'a [ObjectId],
+}
+
+impl Negotiate for Exact<'_> {
+    fn mark_complete_and_common_ref(&mut self) -> gix::error::Result<Action> {
+        Ok(Action::MustNegotiate { remote_ref_target_known: Vec::new() })
+    }
+
+    fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
+        for want in self.wants {
+            arguments.want(want);
+        }
+        !self.wants.is_empty()
+    }
+
+    fn one_round(
+        &mut self,
+        _state: &mut one_round::State,
+        arguments: &mut Arguments,
+        _previous: Option<&Response>,
+    ) -> gix::error::Result<(Round, bool)> {
+        for have in self.haves {
+            arguments.have(have);
+        }
+        let round = Round {
+            haves_sent: self.haves.len(),
+            in_vain: 0,
+            haves_to_send: 0,
+            previous_response_had_at_least_one_in_common: false,
+        };
+        Ok((round, true))
+    }
+}
+
+/// gix sends every capability of an old server back with the first want, `deepen-relative` too, which turns
+/// `deepen 1` into "one more than now": the whole history comes, and no boundary is written.
+fn without_deepen_relative(handshake: &mut Handshake) {
+    if handshake.server_protocol_version == Protocol::V2 {
+        return;
+    }
+    let mut line = vec![0];
+    for capability in handshake.capabilities.iter().filter(|c| c.name() != "deepen-relative") {
+        line.extend_from_slice(capability.name());
+        if let Some(value) = capability.value() {
+            line.push(b'=');
+            line.extend_from_slice(value);
+        }
+        line.push(b' ');
+    }
+    if let Ok((capabilities, _)) = Capabilities::from_bytes(&line) {
+        handshake.capabilities = capabilities;
+    }
+}
+
+fn hash_kind(capabilities: &Capabilities) -> Kind {
+    match capabilities.capability("object-format").and_then(|c| c.value().map(|v| v.to_owned())) {
+        Some(format) if format == "sha256" => Kind::Sha256,
+        _ => Kind::Sha1,
+    }
+}
+
+/// Drops what no honest server sends: names that are not valid refs (GHSA-qgq7-7hm3-q39j).
+fn convert(found: Ref, prefixes: &[BString]) -> Option<RemoteRef> {
+    let found = match found {
+        Ref::Direct { full_ref_name, object } => {
+            RemoteRef { name: full_ref_name, id: Some(object), tag: None, target: None }
+        }
+        Ref::Peeled { full_ref_name, tag, object } => {
+            RemoteRef { name: full_ref_name, id: Some(object), tag: Some(tag), target: None }
+        }
+        Ref::Symbolic { full_ref_name, target, tag, object } => {
+            RemoteRef { name: full_ref_name, id: Some(object), tag, target: Some(target) }
+        }
+        Ref::Unborn { full_ref_name, target } => {
+            RemoteRef { name: full_ref_name, id: None, tag: None, target: Some(target) }
+        }
+    };
+    found.accept(prefixes)
+}

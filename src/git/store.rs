@@ -1,0 +1,354 @@
+//! The object store: `<root>/.git`, a cache.
+//!
+//! Nothing in it is precious: any damage is answered by fetching again, never by touching what is published. The caller
+//! holds the lock of the root, so every `*.lock` found here at the start belonged to somebody who is dead.
+//!
+//! What a crash leaves: temporary packs, `.keep` files, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
+//! lines were not written. [`Store::open`] removes the first four, [`Store::tidy_shallow`] mends the last.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gix::hash::Kind;
+use gix::objs::{CommitRefIter, Exists as _, Find as _};
+use gix::{ObjectId, oid};
+
+use super::error::Error;
+
+/// A handle to read objects with; cheap to clone, one a thread.
+pub type Objects = gix::odb::Handle;
+
+/// The object store of a source.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    hash: Kind,
+    /// Mode of directories and of read-only files that we make; see `umask`.
+    group_write: bool,
+}
+
+/// What is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Pack files.
+    pub packs: usize,
+    /// Bytes in packs, their indices and loose objects' top-level files.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
+    pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
+        let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
+        if dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("config").is_file() {
+            store.hash = store.configured_hash();
+            store.remove_leftovers().map_err(|err| store.error(&err))?;
+        }
+        store.lay_out().map_err(|err| store.error(&err))?;
+        Ok(store)
+    }
+
+    /// `…/.git`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The kind of object id it holds.
+    pub fn hash(&self) -> Kind {
+        self.hash
+    }
+
+    /// Makes it hold another kind of object id. Everything fetched before goes; trees on disk stay.
+    pub fn set_hash(&mut self, hash: Kind) -> Result<(), Error> {
+        if hash != self.hash {
+            self.hash = hash;
+            self.wipe()?;
+            self.write_config().map_err(|err| self.error(&err))?;
+        }
+        Ok(())
+    }
+
+    /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
+    pub fn objects(&self) -> Result<Objects, Error> {
+        gix::odb::at(self.dir.join("objects"), self.hash).map_err(|err| self.error(&err))
+    }
+
+    /// Where packs go.
+    pub fn pack_dir(&self) -> PathBuf {
+        self.dir.join("objects/pack")
+    }
+
+    /// The list of commits whose parents were not fetched.
+    pub fn shallow_file(&self) -> PathBuf {
+        self.dir.join("shallow")
+    }
+
+    /// Removes all objects. The trees' own metadata (`worktrees/`) stays, so that what is published remains whole.
+    pub fn wipe(&self) -> Result<(), Error> {
+        let remove = || -> io::Result<()> {
+            for name in ["objects", "shallow", "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
+                remove_any(&self.dir.join(name))?;
+            }
+            self.lay_out()
+        };
+        remove().map_err(|err| self.error(&err))
+    }
+
+    /// After a pack was written: the caller's `.keep` goes, and everybody may read what git itself makes readable
+    /// (gix writes packs with mode 0600).
+    pub fn settle_pack(&self, pack: &Path, index: &Path, keep: Option<&Path>) -> Result<(), Error> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let settle = || -> io::Result<()> {
+            let mode = crate::umask::apply(if self.group_write { 0o464 } else { 0o444 }, self.group_write);
+            for file in [pack, index] {
+                fs::set_permissions(file, fs::Permissions::from_mode(mode))?;
+            }
+            if let Some(keep) = keep {
+                remove_any(keep)?;
+            }
+            Ok(())
+        };
+        settle().map_err(|err| self.error(&err))
+    }
+
+    /// The parents of a commit.
+    pub fn parents(&self, objects: &Objects, commit: &oid) -> Result<Vec<ObjectId>, Error> {
+        let mut buf = Vec::new();
+        let data = self.find(objects, commit, &mut buf)?;
+        if data.kind != gix::objs::Kind::Commit {
+            return Err(self.damaged(commit));
+        }
+        let mut parents = Vec::new();
+        for token in CommitRefIter::from_bytes(data.data, self.hash) {
+            match token.map_err(|_| self.damaged(commit))? {
+                gix::objs::commit::ref_iter::Token::Tree { .. } => {}
+                gix::objs::commit::ref_iter::Token::Parent { id } => parents.push(id),
+                _ => break,
+            }
+        }
+        Ok(parents)
+    }
+
+    /// An object that must be there.
+    pub fn find<'a>(
+        &self,
+        objects: &Objects,
+        id: &oid,
+        buf: &'a mut Vec<u8>,
+    ) -> Result<gix::objs::Data<'a>, Error> {
+        match objects.try_find(id, buf) {
+            Ok(Some(data)) => Ok(data),
+            Ok(None) | Err(_) => Err(self.damaged(id)),
+        }
+    }
+
+    /// Follows tags to a commit: an annotated tag's id, or a commit's own. The second value is the tree.
+    pub fn peel_to_commit(
+        &self,
+        objects: &Objects,
+        id: &oid,
+        remote: &str,
+    ) -> Result<(ObjectId, ObjectId), Error> {
+        let mut buf = Vec::new();
+        let mut at = id.to_owned();
+        // A tag may point to a tag; nobody nests them deeply, and an id cannot contain itself.
+        for _ in 0..32 {
+            let data = self.find(objects, &at, &mut buf)?;
+            match data.kind {
+                gix::objs::Kind::Commit => {
+                    let tree = CommitRefIter::from_bytes(data.data, self.hash)
+                        .tree_id()
+                        .map_err(|_| self.damaged(&at))?;
+                    return Ok((at, tree));
+                }
+                gix::objs::Kind::Tag => {
+                    at = gix::objs::TagRefIter::from_bytes(data.data, self.hash)
+                        .target_id()
+                        .map_err(|_| self.damaged(&at))?;
+                }
+                kind => {
+                    return Err(Error::NotACommit {
+                        remote: remote.to_owned(),
+                        id: id.to_string(),
+                        kind: kind.to_string(),
+                    });
+                }
+            }
+        }
+        Err(Error::NotACommit { remote: remote.to_owned(), id: id.to_string(), kind: "endless tag".into() })
+    }
+
+    /// The shallow boundary as it is on disk.
+    pub fn shallow(&self) -> Result<BTreeSet<ObjectId>, Error> {
+        let text = match fs::read_to_string(self.shallow_file()) {
+            Ok(text) => text,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            // Unreadable or not text: whatever it was, it is damaged, and only a fetch mends it.
+            Err(_) => String::new(),
+        };
+        Ok(text.lines().filter_map(|line| ObjectId::from_hex(line.trim().as_bytes()).ok()).collect())
+    }
+
+    /// Rewrites the shallow list to what `kept` commits need: lines of trees long gone go (git and gix keep them for
+    /// ever and send them with every request), and a commit whose parents a crash lost becomes a boundary.
+    pub fn tidy_shallow(&self, objects: &Objects, kept: &[ObjectId]) -> Result<(), Error> {
+        let old = self.shallow()?;
+        let mut new = BTreeSet::new();
+        let mut seen: BTreeSet<ObjectId> = BTreeSet::new();
+        let mut queue: Vec<ObjectId> = kept.iter().filter(|id| objects.exists(id)).copied().collect();
+        while let Some(commit) = queue.pop() {
+            if !seen.insert(commit) {
+                continue;
+            }
+            if old.contains(&commit) {
+                new.insert(commit);
+                continue;
+            }
+            let parents = self.parents(objects, &commit)?;
+            if parents.iter().any(|parent| !objects.exists(parent)) {
+                new.insert(commit);
+            } else {
+                queue.extend(parents);
+            }
+        }
+        if new != old {
+            self.write_shallow(&new)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the shallow list.
+    pub fn write_shallow(&self, boundary: &BTreeSet<ObjectId>) -> Result<(), Error> {
+        let write = || -> io::Result<()> {
+            if boundary.is_empty() {
+                return remove_any(&self.shallow_file());
+            }
+            let text: String = boundary.iter().map(|id| format!("{id}\n")).collect();
+            let temp = self.dir.join("shallow.lock");
+            fs::write(&temp, text)?;
+            fs::rename(&temp, self.shallow_file())
+        };
+        write().map_err(|err| self.error(&err))
+    }
+
+    /// Disk use, for the metrics.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for entry in fs::read_dir(self.pack_dir()).into_iter().flatten().flatten() {
+            let path = entry.path();
+            usage.packs += usize::from(path.extension() == Some(OsStr::new("pack")));
+            usage.bytes += entry.metadata().map(|meta| meta.len()).unwrap_or(0);
+        }
+        usage
+    }
+
+    /// An error about this store, in words.
+    pub fn error(&self, err: &io::Error) -> Error {
+        Error::Store { path: self.dir.clone(), reason: err.to_string() }
+    }
+
+    /// An object is missing or cannot be decoded.
+    pub fn damaged(&self, id: &oid) -> Error {
+        Error::Damaged { path: self.dir.clone(), id: id.to_string() }
+    }
+
+    fn lay_out(&self) -> io::Result<()> {
+        for name in ["objects/pack", "objects/info", "refs/heads", "refs/tags", "worktrees"] {
+            make_dirs(&self.dir.join(name), self.group_write)?;
+        }
+        // `HEAD` and `config` last: without them it is no repository, and the next start lays it out again.
+        if !self.dir.join("config").is_file() {
+            self.write_config()?;
+        }
+        if !self.dir.join("HEAD").is_file() {
+            fs::write(self.dir.join("HEAD"), "ref: refs/heads/main\n")?;
+        }
+        Ok(())
+    }
+
+    /// `gc.auto=0`: a git program that somebody runs in a published tree must not collect what we need.
+    fn write_config(&self) -> io::Result<()> {
+        let format = match self.hash {
+            Kind::Sha1 => "[core]\n\trepositoryformatversion = 0\n",
+            _ => "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = sha256\n[core]\n",
+        };
+        let rest = "\tfilemode = true\n\tbare = false\n\tlogAllRefUpdates = false\n\thooksPath = /dev/null\n\
+                    [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n";
+        let temp = self.dir.join("config.lock");
+        fs::write(&temp, format!("{format}{rest}"))?;
+        fs::rename(&temp, self.dir.join("config"))
+    }
+
+    fn configured_hash(&self) -> Kind {
+        let config =
+            gix::config::File::from_path_no_includes(self.dir.join("config"), gix::config::Source::Local);
+        let format = config.ok().and_then(|c| c.string("extensions.objectFormat").map(|v| v.to_string()));
+        match format {
+            Some(name) if name.eq_ignore_ascii_case("sha256") => Kind::Sha256,
+            _ => Kind::Sha1,
+        }
+    }
+
+    fn remove_leftovers(&self) -> io::Result<()> {
+        let has = |path: &Path, ext: &str| path.extension() == Some(OsStr::new(ext));
+        for dir in [self.dir.clone(), self.pack_dir()] {
+            for entry in entries(&dir)? {
+                let path = entry.path();
+                let name = entry.file_name();
+                let temporary = name.as_encoded_bytes().starts_with(b".tmp")
+                    || name.as_encoded_bytes().starts_with(b"tmp_");
+                let lonely = has(&path, "pack") && !path.with_extension("idx").exists()
+                    || has(&path, "idx") && !path.with_extension("pack").exists();
+                if has(&path, "lock") || has(&path, "keep") || temporary || lonely {
+                    remove_any(&path)?;
+                }
+            }
+        }
+        for entry in entries(&self.dir.join("worktrees"))? {
+            remove_any(&entry.path().join("index.lock"))?;
+        }
+        Ok(())
+    }
+}
+
+fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.collect(),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(err) => Err(err),
+    }
+}
+
+/// Removes a file, link or folder; one that is not there is fine.
+fn remove_any(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(err) => Err(err),
+    };
+    match removed {
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
+}
+
+/// `mkdir -p`, group-writable if asked.
+pub(crate) fn make_dirs(path: &Path, group_write: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_dirs(parent, group_write)?;
+    }
+    match fs::create_dir(path) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) if group_write => {
+            fs::set_permissions(path, fs::Permissions::from_mode(crate::umask::apply(0o775, true)))
+        }
+        other => other,
+    }
+}
