@@ -1,0 +1,300 @@
+//! The names below a root.
+//!
+//! One source in a root: `.git` (objects), `.worktrees/<commit>` (trees), `.dagsync/` (lock, state): what git-sync's users know.
+//! Several sources in one root each have their own objects and trees, `.dagsync/<name>/git` and `.worktrees/<name>/<commit>`, so that
+//! none waits for another. A tree built again for the same commit goes to `.worktrees/again-<n>/<commit>`, because the
+//! first one is still being read; the last component is the commit in every case.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use gix::{ObjectId, oid};
+
+use super::error::Error;
+
+/// Folders of trees that were built again begin with this.
+const AGAIN: &str = "again-";
+/// Trees that are being built begin with this; nobody reads them.
+const NEW: &str = ".new-";
+/// Trees on their way out begin with this; nobody finds them any more.
+const GONE: &str = ".gone-";
+
+/// Where the things of one source are. All paths are absolute and physical.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The root.
+    pub root: PathBuf,
+    /// The object store.
+    pub store: PathBuf,
+    /// The folder of trees.
+    pub trees: PathBuf,
+    /// Our own state.
+    pub state: PathBuf,
+    /// The link that readers use.
+    pub link: PathBuf,
+}
+
+/// What is in the link's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtLink {
+    /// Nothing.
+    Nothing,
+    /// A link to a tree: of ours, of an earlier git-sync, or of one that is gone.
+    Tree {
+        /// The folder it leads to, whether that exists or not.
+        path: PathBuf,
+        /// The commit by the folder's name.
+        commit: ObjectId,
+    },
+    /// Something else, in words.
+    Foreign(String),
+}
+
+impl Layout {
+    /// The layout of the only source in a root.
+    pub fn sole(root: &Path, link: &Path) -> Self {
+        Layout {
+            root: root.to_owned(),
+            store: root.join(".git"),
+            trees: root.join(".worktrees"),
+            state: root.join(".dagsync"),
+            link: link.to_owned(),
+        }
+    }
+
+    /// The layout of one of several sources in a root.
+    pub fn shared(root: &Path, link: &Path, name: &str) -> Self {
+        let state = root.join(".dagsync").join(name);
+        Layout {
+            root: root.to_owned(),
+            store: state.join("git"),
+            trees: root.join(".worktrees").join(name),
+            state,
+            link: link.to_owned(),
+        }
+    }
+
+    /// Makes the folders, and resolves symlinks on the way to the root and the link, so that a relative target means the
+    /// same to the kernel as to us.
+    pub fn create(&mut self, group_write: bool) -> Result<(), Error> {
+        let make = |path: &Path| {
+            crate::git::store::make_dirs(path, group_write).map_err(Error::io("make the folder", path))
+        };
+        let physical = |path: &Path| fs::canonicalize(path).map_err(Error::io("resolve", path));
+        make(&self.root)?;
+        let root = physical(&self.root)?;
+        for path in [&mut self.store, &mut self.trees, &mut self.state] {
+            *path = root.join(path.strip_prefix(&self.root).expect("built from the root"));
+        }
+        let name = self.link.file_name().expect("checked with the options").to_owned();
+        let folder = self.link.parent().expect("checked with the options").to_owned();
+        make(&folder)?;
+        self.link = physical(&folder)?.join(name);
+        self.root = root;
+        make(&self.trees)?;
+        make(&self.state)
+    }
+
+    /// What is in the link's place.
+    pub fn at_link(&self) -> Result<AtLink, Error> {
+        let meta = match fs::symlink_metadata(&self.link) {
+            Ok(meta) => meta,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(AtLink::Nothing),
+            Err(err) => return Err(Error::io("look at", &self.link)(err)),
+        };
+        if !meta.is_symlink() {
+            let what = if meta.is_dir() { "a folder" } else { "a file" };
+            return Ok(AtLink::Foreign(what.into()));
+        }
+        let target = fs::read_link(&self.link).map_err(Error::io("read the link", &self.link))?;
+        let folder = self.link.parent().expect("a link is in a folder");
+        let path = normal(&folder.join(&target));
+        match commit_of(&path) {
+            Some(commit) => Ok(AtLink::Tree { path, commit }),
+            None => Ok(AtLink::Foreign(format!("a link to `{}`", target.display()))),
+        }
+    }
+
+    /// A fresh private path to build a tree at; beside the final one, so that relative paths inside stay true.
+    pub fn new_tree(&self) -> PathBuf {
+        self.trees.join(format!("{NEW}{}", unique()))
+    }
+
+    /// A fresh private path for a tree on its way out.
+    pub(super) fn gone(&self) -> PathBuf {
+        self.trees.join(format!("{GONE}{}", unique()))
+    }
+
+    /// The first free place for a tree of `commit`.
+    pub fn place_for(&self, commit: &oid) -> PathBuf {
+        let hex = commit.to_string();
+        let again = (1..).map(|n| self.trees.join(format!("{AGAIN}{n}")).join(&hex));
+        std::iter::once(self.trees.join(&hex))
+            .chain(again)
+            .find(|path| fs::symlink_metadata(path).is_err())
+            .expect("there is always another number")
+    }
+
+    /// Every folder that is named like a tree of ours, also those of git-sync 3 directly below the root.
+    pub fn trees(&self) -> Vec<(PathBuf, ObjectId)> {
+        let mut found = Vec::new();
+        let mut collect = |dir: &Path| {
+            for path in children(dir) {
+                if let (Some(commit), true) = (commit_of(&path), path.is_dir() && !path.is_symlink()) {
+                    found.push((path, commit));
+                }
+            }
+        };
+        collect(&self.trees);
+        for path in children(&self.trees) {
+            if has_prefix(&path, AGAIN) {
+                collect(&path);
+            }
+        }
+        // git-sync 3 kept its trees beside the link; only a linked worktree has a `.git` that is a file.
+        for path in children(&self.root) {
+            if let (Some(commit), true) = (commit_of(&path), path.join(".git").is_file()) {
+                found.push((path, commit));
+            }
+        }
+        found
+    }
+
+    /// What lies among the trees and is none: leftovers of a crash, things of others, dangling links.
+    pub fn strays(&self) -> Vec<PathBuf> {
+        let is_tree = |path: &Path| commit_of(path).is_some() && path.is_dir() && !path.is_symlink();
+        let is_again = |path: &Path| has_prefix(path, AGAIN) && path.is_dir() && !path.is_symlink();
+        children(&self.trees)
+            .into_iter()
+            .filter(|path| !is_tree(path) && !(is_again(path) && children(path).iter().any(|child| is_tree(child))))
+            .collect()
+    }
+}
+
+/// The relative path from folder `from` to `to`; both absolute and physical.
+pub fn relative(from: &Path, to: &Path) -> PathBuf {
+    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n(Component::ParentDir, from.len() - common);
+    up.chain(to[common..].iter().copied()).collect()
+}
+
+/// `/a/./b/../c` → `/a/c`, by text: for paths whose folders are physical already.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The commit in a tree's name: `<hex>`, or `rev-<hex>` as old git-syncs had it.
+fn commit_of(path: &Path) -> Option<ObjectId> {
+    let name = path.file_name()?.to_str()?;
+    let hex = name.strip_prefix("rev-").unwrap_or(name);
+    if !matches!(hex.len(), 40 | 64) || hex.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    ObjectId::from_hex(hex.as_bytes()).ok()
+}
+
+fn children(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn has_prefix(path: &Path, prefix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+}
+
+/// A name that nobody else has: the lock makes us the only writer, the process id tells a crash's leftovers apart.
+pub(super) fn unique() -> String {
+    format!("{}-{:08x}", std::process::id(), fastrand::u32(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn world() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let mut layout = Layout::sole(&root, &root.join("link"));
+        layout.create(false).unwrap();
+        (dir, layout)
+    }
+
+    #[test]
+    fn relative_paths_go_up_and_down() {
+        let rel = |from: &str, to: &str| relative(Path::new(from), Path::new(to)).display().to_string();
+        assert_eq!(rel("/r", "/r/.worktrees/x"), ".worktrees/x");
+        assert_eq!(rel("/r/a/b", "/r/.worktrees/x"), "../../.worktrees/x");
+        assert_eq!(rel("/other", "/r/x"), "../r/x");
+    }
+
+    #[test]
+    fn the_link_is_told_apart_from_what_is_not_ours() {
+        let (_dir, layout) = world();
+        assert_eq!(layout.at_link().unwrap(), AtLink::Nothing);
+        for (target, ours) in [
+            (format!(".worktrees/{HEX}"), true),
+            (format!("rev-{HEX}"), true),
+            (HEX.to_owned(), true),
+            ("/etc".to_owned(), false),
+            (".worktrees/main".to_owned(), false),
+        ] {
+            std::os::unix::fs::symlink(&target, &layout.link).unwrap();
+            let at = layout.at_link().unwrap();
+            assert_eq!(matches!(at, AtLink::Tree { .. }), ours, "{target}: {at:?}");
+            fs::remove_file(&layout.link).unwrap();
+        }
+        fs::create_dir(&layout.link).unwrap();
+        assert_eq!(layout.at_link().unwrap(), AtLink::Foreign("a folder".into()));
+    }
+
+    #[test]
+    fn symlinks_on_the_way_are_resolved_so_that_relative_targets_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("real/deep")).unwrap();
+        std::os::unix::fs::symlink("real/deep", dir.path().join("alias")).unwrap();
+        let root = dir.path().join("root");
+        let mut layout = Layout::sole(&root, &dir.path().join("alias/link"));
+        layout.create(false).unwrap();
+        assert!(layout.link.ends_with("real/deep/link"), "{:?}", layout.link);
+        let target = relative(layout.link.parent().unwrap(), &layout.trees);
+        assert_eq!(target, Path::new("../../root/.worktrees"));
+    }
+
+    #[test]
+    fn dangling_symlinks_in_root_are_cleaned() {
+        let (_dir, layout) = world();
+        std::os::unix::fs::symlink("/nonexistent", layout.trees.join("dangling")).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", layout.trees.join(HEX)).unwrap();
+        fs::create_dir(layout.trees.join(".new-1-0000")).unwrap();
+        fs::write(layout.trees.join("file"), "").unwrap();
+        assert_eq!(layout.strays().len(), 4);
+        assert!(layout.trees().is_empty());
+    }
+
+    #[test]
+    fn a_second_tree_of_a_commit_has_its_own_place() {
+        let (_dir, layout) = world();
+        let commit = ObjectId::from_hex(HEX.as_bytes()).unwrap();
+        let first = layout.place_for(&commit);
+        assert_eq!(first, layout.trees.join(HEX));
+        fs::create_dir(&first).unwrap();
+        let second = layout.place_for(&commit);
+        assert_eq!(second, layout.trees.join("again-1").join(HEX));
+        fs::create_dir_all(&second).unwrap();
+        assert_eq!(layout.trees().len(), 2);
+        assert!(layout.strays().is_empty());
+    }
+}

@@ -1,0 +1,169 @@
+//! Which replaced trees stay, and how the others go.
+//!
+//! [`expired`] decides, on values; [`remove`] acts. A tree first leaves the names that readers know, then its manifest goes,
+//! then its files: a crash at any point leaves something that the next start knows to be garbage. Files that will not go
+//! (`__pycache__` of another uid, `.nfs*`) are counted and tried again; they never fail a pass.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::layout::Layout;
+use super::lock::RootLock;
+use super::state::Retired;
+use crate::tree::manifest;
+
+/// What to do with replaced trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long one stays; `None`: until the next one is replaced.
+    pub timeout: Option<Duration>,
+    /// How many stay whatever their age.
+    pub keep: usize,
+}
+
+/// The trees that go now. `retired` is oldest first; `now` and its times are seconds since 1970. A tree whose time lies in
+/// the future (a clock that jumped back) counts as replaced now.
+pub fn expired(retired: &[Retired], policy: Policy, now: u64) -> Vec<&Retired> {
+    let candidates = &retired[..retired.len().saturating_sub(policy.keep)];
+    match policy.timeout {
+        Some(timeout) => {
+            candidates.iter().filter(|tree| now.saturating_sub(tree.at) >= timeout.as_secs()).collect()
+        }
+        None => {
+            let newest = retired.len().saturating_sub(policy.keep.max(1));
+            retired[..newest].iter().collect()
+        }
+    }
+}
+
+/// What a removal did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Trees and strays that are gone.
+    pub removed: usize,
+    /// What is left, with the first reason each.
+    pub failed: Vec<(PathBuf, String)>,
+}
+
+/// Takes a tree out of the readers' sight and removes it with its metadata.
+pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Removal) {
+    let admin = manifest::admin_of(tree, &layout.store);
+    let gone = layout.gone();
+    // A folder of another file system or owner cannot be renamed: then it goes from where it is.
+    let doomed = if fs::rename(tree, &gone).is_ok() { gone } else { tree.to_owned() };
+    if let Some(admin) = admin {
+        // The manifest first: without it the tree does not exist.
+        let _ = fs::remove_file(admin.join("index"));
+        if let Err(err) = remove_stubbornly(&admin) {
+            outcome.failed.push((admin, err.to_string()));
+        }
+    }
+    match remove_stubbornly(&doomed) {
+        Ok(()) => outcome.removed += 1,
+        Err(err) => outcome.failed.push((doomed, err.to_string())),
+    }
+    // A folder `again-<n>` that is empty now; one that is not stays.
+    if let Some(parent) = tree.parent().filter(|parent| *parent != layout.trees && *parent != layout.root) {
+        let _ = fs::remove_dir(parent);
+    }
+}
+
+/// Removes what lies among the trees and is none, and metadata of trees that are gone.
+pub fn sweep(_proof: &RootLock, layout: &Layout) -> Removal {
+    let mut outcome = Removal::default();
+    for stray in layout.strays() {
+        match remove_stubbornly(&stray) {
+            Ok(()) => outcome.removed += 1,
+            Err(err) => outcome.failed.push((stray, err.to_string())),
+        }
+    }
+    let alive: Vec<PathBuf> =
+        layout.trees().iter().filter_map(|(path, _)| manifest::admin_of(path, &layout.store)).collect();
+    for entry in fs::read_dir(layout.store.join("worktrees")).into_iter().flatten().flatten() {
+        if !alive.contains(&entry.path())
+            && let Err(err) = remove_stubbornly(&entry.path())
+        {
+            outcome.failed.push((entry.path(), err.to_string()));
+        }
+    }
+    outcome
+}
+
+/// `rm -rf`, with a second try after giving ourselves the rights to folders that somebody took away.
+fn remove_stubbornly(path: &Path) -> io::Result<()> {
+    let meta = match fs::symlink_metadata(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if !meta.is_dir() {
+        return fs::remove_file(path);
+    }
+    match fs::remove_dir_all(path) {
+        Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path);
+            fs::remove_dir_all(path)
+        }
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes every folder below `path` that is ours readable and writable for us. Folders of others stay as they are.
+fn open_up(path: &Path) {
+    let mut queue = vec![path.to_owned()];
+    while let Some(dir) = queue.pop() {
+        let _ = fs::set_permissions(&dir, fs::Permissions::from_mode(0o700));
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                queue.push(entry.path());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retired(times: &[u64]) -> Vec<Retired> {
+        times.iter().map(|at| Retired { path: format!("/{at}").into(), at: *at }).collect()
+    }
+
+    fn times(policy: Policy, all: &[u64], now: u64) -> Vec<u64> {
+        expired(&retired(all), policy, now).iter().map(|tree| tree.at).collect()
+    }
+
+    #[test]
+    fn without_a_timeout_the_last_replaced_tree_stays() {
+        assert_eq!(times(Policy { timeout: None, keep: 0 }, &[1, 2, 3], 1_000_000), [1, 2]);
+        assert_eq!(times(Policy { timeout: None, keep: 2 }, &[1, 2, 3], 1_000_000), [1]);
+    }
+
+    #[test]
+    fn with_a_timeout_of_zero_all_go_at_once_as_in_git_sync() {
+        assert_eq!(times(Policy { timeout: Some(Duration::ZERO), keep: 0 }, &[1, 2, 3], 3), [1, 2, 3]);
+    }
+
+    #[test]
+    fn retention_never_removes_what_is_young_or_kept() {
+        let policy = Policy { timeout: Some(Duration::from_secs(10)), keep: 1 };
+        assert_eq!(times(policy, &[1, 5, 9], 15), [1, 5]);
+        assert_eq!(times(policy, &[1, 5, 9], 14), [1]);
+        assert_eq!(times(policy, &[100], 50), [0u64; 0], "a clock that jumped back removes nothing");
+    }
+
+    #[test]
+    fn cleanup_survives_chmod_000_dirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("tree/a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "x").unwrap();
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(deep.parent().unwrap(), fs::Permissions::from_mode(0o500)).unwrap();
+        remove_stubbornly(&dir.path().join("tree")).unwrap();
+        assert!(!dir.path().join("tree").exists());
+    }
+}

@@ -1,0 +1,134 @@
+//! What a source remembers across restarts: `.dagsync/state.json`.
+//!
+//! Everything in it can be lost: the link says what is published, the remote what should be. It tells which settings a
+//! tree was built with, and since when a replaced tree is out of use. A file of a version that we do not know, or that is damaged, counts as
+//! absent and is replaced by the next publish.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::layout::unique;
+use super::lock::RootLock;
+
+/// Grows when an older dagsync would misread the file.
+const VERSION: u32 = 1;
+
+/// The file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// What is published, as far as we did it.
+    pub published: Option<Published>,
+    /// Trees that were replaced, oldest first.
+    #[serde(default)]
+    pub retired: Vec<Retired>,
+}
+
+/// What was published last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The remote, safe to show.
+    pub repo: String,
+    /// The ref's full name.
+    pub reference: String,
+    /// The commit.
+    pub commit: String,
+    /// Commits of history, 0 = all.
+    pub depth: u32,
+    /// The settings that shape a tree's bytes and modes.
+    pub settings: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
+/// A tree that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// Where it is.
+    pub path: PathBuf,
+    /// When it was replaced, in seconds since 1970.
+    pub at: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State { version: VERSION, published: None, retired: Vec::new() }
+    }
+}
+
+impl State {
+    /// Reads the file; the default if it is absent, and a warning with it if it is unusable.
+    pub fn load(dir: &Path) -> (Self, Option<String>) {
+        let path = dir.join("state.json");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return (Self::default(), None),
+            Err(err) => {
+                return (Self::default(), Some(format!("state file `{}` is not used: {err}", path.display())));
+            }
+        };
+        match serde_json::from_str::<State>(&text) {
+            Ok(state) if state.version == VERSION => (state, None),
+            Ok(state) => {
+                let why = format!("it has version {}, this dagsync knows {VERSION}", state.version);
+                (Self::default(), Some(format!("state file `{}` is not used: {why}", path.display())))
+            }
+            Err(err) => (Self::default(), Some(format!("state file `{}` is not used: {err}", path.display()))),
+        }
+    }
+
+    /// Replaces the file: unique temporary name, flush, rename. A crash leaves the old one or the new one.
+    pub fn save(&self, _proof: &RootLock, dir: &Path) -> Result<(), Error> {
+        let path = dir.join("state.json");
+        let temp = dir.join(format!("state-{}.tmp", unique()));
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&temp)?;
+            file.write_all(&serde_json::to_vec_pretty(self).expect("plain data"))?;
+            file.sync_all()?;
+            fs::rename(&temp, &path)
+        };
+        write().map_err(|err| {
+            let _ = fs::remove_file(&temp);
+            Error::io("write", &path)(err)
+        })
+    }
+}
+
+/// Seconds since 1970; 0 for a clock before that.
+pub fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downgrade_of_our_state_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for (text, word) in [(r#"{"version": 99, "new": []}"#, "99"), ("{", "EOF"), ("\0\0\0", "expected value")] {
+            fs::write(dir.path().join("state.json"), text).unwrap();
+            let (state, warning) = State::load(dir.path());
+            assert_eq!(state, State::default());
+            assert!(warning.is_some_and(|warning| warning.contains(word)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_no_temporary_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(".dagsync")).unwrap();
+        let lock = RootLock::try_acquire(dir.path()).unwrap();
+        let state =
+            State { retired: vec![Retired { path: "/r/.worktrees/x".into(), at: 7 }], ..Default::default() };
+        let home = dir.path().join(".dagsync");
+        state.save(&lock, &home).unwrap();
+        assert_eq!(State::load(&home), (state, None));
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 2, "lock and state");
+    }
+}
