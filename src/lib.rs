@@ -8,4 +8,5 @@
 pub mod config;
 pub mod error;
 pub mod log;
+pub mod metrics;
 pub mod secret;
