@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod secret;
