@@ -179,6 +179,36 @@ mod tests {
     }
 
     #[test]
+    fn the_server_of_the_agent_is_understood() {
+        use crate::http::{Readiness, Server, View};
+        use crate::metrics::Metrics;
+
+        struct Starting;
+        impl View for Starting {
+            fn readiness(&self) -> Readiness {
+                Readiness::Waiting("no sync yet")
+            }
+            fn metrics(&self) -> Option<Metrics> {
+                None
+            }
+        }
+        let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime
+                .block_on(server.serve(std::sync::Arc::new(Starting), async { drop(stopped.await) }))
+                .unwrap();
+        });
+        assert_eq!(probe(Kind::Live, address, SOON).unwrap(), Outcome::Yes);
+        let waiting = Outcome::No { status: 503, says: "no sync yet".to_owned() };
+        assert_eq!(probe(Kind::Ready, address, SOON).unwrap(), waiting);
+        drop(stop);
+        serving.join().unwrap();
+    }
+
+    #[test]
     fn nobody_there_and_not_http_are_errors() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert_eq!(probe(Kind::Live, address, SOON).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);

@@ -279,10 +279,8 @@ mod tests {
             info!("1");
             debug!("2");
             trace!("3");
-            for _ in [()] {
-                tracing::trace!(target: "hyper::proto", "library");
-                tracing::info!(target: "gix_transport", "library");
-            }
+            tracing::trace!(target: "hyper::proto", "library");
+            tracing::info!(target: "gix_transport", "library");
             tracing::warn!(target: "reqwest", "4");
         };
         let said = |verbose| {
