@@ -5,9 +5,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod agent;
+pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod error;
 pub mod git;
+pub mod http;
+pub mod log;
+pub mod metrics;
 pub mod secret;
 pub mod umask;

@@ -1,0 +1,4 @@
+//! The running agent.
+
+pub mod pid1;
+pub mod signals;
