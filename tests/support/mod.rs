@@ -9,9 +9,10 @@
 //! - [`hostile`]: a server that misbehaves by script; [`answer`] and [`pack`] are what it says.
 //! - [`agent`]: runs the `dagsync` binary and looks at it from outside.
 //! - [`canary`]: proves that a secret has leaked nowhere.
+//! - [`client`]: other clients than ours, to compare with.
 //! - [`process`], [`wait`]: children that cannot be orphaned, and waiting.
 //!
-//! `tests/world.rs` proves all of it with the git program and curl as the clients, so that a failure elsewhere is ours.
+//! `tests/world.rs` and `tests/world_hostile.rs` prove all of it with the git program and curl as the clients, so that a failure elsewhere is ours.
 
 // Each integration test compiles this module for itself and uses a part of it only.
 #![allow(dead_code, unused_imports)]
@@ -19,6 +20,7 @@
 pub mod agent;
 pub mod answer;
 pub mod canary;
+pub mod client;
 pub mod hostile;
 pub mod http;
 pub mod objects;
