@@ -1,0 +1,70 @@
+//! Child processes of the world that can be relied on to be there, and to be gone.
+
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// Where a program of the world is, with the folders that hold daemons even when `PATH` has only a user's.
+///
+/// # Panics
+/// When it is not installed: a test that cannot run has failed, it is not skipped.
+pub fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "the tests need the program `{name}` and it is not installed\nhint: run `tests/run`, which installs \
+                 what is missing, or `apt-get install git nginx fcgiwrap curl`"
+            )
+        })
+}
+
+/// A background program with all its descendants, killed together on drop.
+///
+/// A shell stands between, which kills the group as soon as the pipe to us closes: a test program that is killed (by a
+/// time limit, by Ctrl-C) runs no destructors, and would leave web servers behind.
+pub struct Daemon {
+    keeper: Child,
+    /// Held open for as long as the daemon should live.
+    _lifeline: Option<ChildStdin>,
+}
+
+impl Daemon {
+    /// Starts `command` (its program, arguments, environment and folder) with its output going nowhere.
+    pub fn start(command: &Command) -> Daemon {
+        let mut keeper = Command::new("/bin/sh");
+        keeper
+            .args(["-c", "\"$@\" </dev/null & read -r _; kill -KILL 0", "keeper"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                keeper.env(name, value);
+            }
+        }
+        if let Some(folder) = command.get_current_dir() {
+            keeper.current_dir(folder);
+        }
+        use std::os::unix::process::CommandExt;
+        let mut keeper = keeper.process_group(0).spawn().expect("/bin/sh starts");
+        let lifeline = keeper.stdin.take();
+        Daemon { keeper, _lifeline: lifeline }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(group) = Pid::from_raw(self.keeper.id() as i32) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.keeper.wait();
+    }
+}
