@@ -1,0 +1,97 @@
+//! What is live and why: one value a source, written by its worker, read by everyone else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::http::{Readiness, View};
+use crate::metrics::Metrics;
+
+/// The state of a source, as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceStatus {
+    /// The source's name.
+    pub name: String,
+    /// The published commit, in hex.
+    pub published: Option<String>,
+    /// The full name of the ref.
+    pub reference: Option<String>,
+    /// When a pass last succeeded.
+    pub last_success: Option<SystemTime>,
+    /// Passes that ended, well or not.
+    pub passes: u64,
+    /// What is wrong now: one line, made for the outside.
+    pub error: Option<String>,
+    /// Another agent owns the root.
+    pub standby: bool,
+    /// Whether readers have what they came for. Never goes back.
+    pub ready: bool,
+}
+
+/// The status of all sources. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<Vec<SourceStatus>>>);
+
+impl Board {
+    /// Changes a source's entry, making it if it is new.
+    pub fn update(&self, name: &str, change: impl FnOnce(&mut SourceStatus)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = all.iter().position(|status| status.name == name).unwrap_or_else(|| {
+            all.push(SourceStatus { name: name.to_owned(), ..Default::default() });
+            all.len() - 1
+        });
+        change(&mut all[at]);
+    }
+
+    /// Forgets a source that the configuration no longer has.
+    pub fn remove(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|status| status.name != name);
+    }
+
+    /// A copy of everything.
+    pub fn read(&self) -> Vec<SourceStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The board and the metrics, as the HTTP routes see them.
+pub struct Window {
+    /// What is live.
+    pub board: Board,
+    /// `None` when they were switched off.
+    pub metrics: Option<Metrics>,
+}
+
+impl View for Window {
+    fn readiness(&self) -> Readiness {
+        let all = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.is_empty() && all.iter().all(|status| status.ready) {
+            Readiness::Ready
+        } else if all.iter().any(|status| status.standby && !status.ready) {
+            Readiness::Waiting("another agent owns the root and has published nothing yet")
+        } else {
+            Readiness::Waiting("the first sync has not succeeded yet")
+        }
+    }
+
+    fn metrics(&self) -> Option<Metrics> {
+        self.metrics.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_every_source() {
+        let window = Window { board: Board::default(), metrics: None };
+        assert!(matches!(window.readiness(), Readiness::Waiting(_)), "no source yet");
+        window.board.update("a", |status| status.ready = true);
+        window.board.update("b", |_| {});
+        assert!(matches!(window.readiness(), Readiness::Waiting(_)));
+        window.board.update("b", |status| status.ready = true);
+        assert_eq!(window.readiness(), Readiness::Ready);
+        window.board.remove("b");
+        assert_eq!(window.board.read().len(), 1);
+    }
+}
