@@ -6,13 +6,17 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod error;
 pub mod git;
+pub mod hooks;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod publish;
 pub mod secret;
+pub mod tree;
 pub mod umask;

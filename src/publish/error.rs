@@ -54,8 +54,12 @@ impl Advice for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Error::Occupied { .. } => Some("move it away, or choose another `--link`; nothing was touched".into()),
-            Error::Locked { .. } => Some("one agent writes a root; give each its own, or let this one stand by".into()),
+            Error::Occupied { .. } => {
+                Some("move it away, or choose another `--link`; nothing was touched".into())
+            }
+            Error::Locked { .. } => {
+                Some("one agent writes a root; give each its own, or let this one stand by".into())
+            }
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("free some space".into()),
                 io::ErrorKind::PermissionDenied => Some("check who owns the volume, and `fsGroup`".into()),

@@ -66,7 +66,13 @@ mod tests {
     fn as_a_regular_expression_no_line_matches_what_a_repository_can_hold() {
         // The regexp syntax searches unanchored in the path below the dags folder, the link's name first.
         let ours = [".git", ".worktrees", ".dagsync"];
-        let theirs = ["repo/.gitignore", "repo/.github/x.py", "repo/a.git.py", "repo/dags/worktrees/x.py", "x.worktrees.py"];
+        let theirs = [
+            "repo/.gitignore",
+            "repo/.github/x.py",
+            "repo/a.git.py",
+            "repo/dags/worktrees/x.py",
+            "x.worktrees.py",
+        ];
         let matches = |line: &str, path: &str| match line.strip_prefix('^') {
             Some(rest) => rest.strip_suffix('$').unwrap().replace("[.]", ".") == path,
             None => path.contains(&line.replace("[.]", ".")),

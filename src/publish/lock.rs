@@ -34,7 +34,10 @@ impl RootLock {
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
                 let holder = holder.lines().next().filter(|line| !line.is_empty()).unwrap_or("unknown");
-                return Err(Error::Locked { path: root.to_owned(), holder: holder.chars().take(200).collect() });
+                return Err(Error::Locked {
+                    path: root.to_owned(),
+                    holder: holder.chars().take(200).collect(),
+                });
             }
             Err(TryLockError::Error(err)) if has_no_locks(&err) => false,
             Err(TryLockError::Error(err)) => return Err(Error::io("lock", &path)(err)),

@@ -69,7 +69,10 @@ impl State {
             Ok(text) => text,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return (Self::default(), None),
             Err(err) => {
-                return (Self::default(), Some(format!("state file `{}` is not used: {err}", path.display())));
+                return (
+                    Self::default(),
+                    Some(format!("state file `{}` is not used: {err}", path.display())),
+                );
             }
         };
         match serde_json::from_str::<State>(&text) {
@@ -78,7 +81,9 @@ impl State {
                 let why = format!("it has version {}, this dagsync knows {VERSION}", state.version);
                 (Self::default(), Some(format!("state file `{}` is not used: {why}", path.display())))
             }
-            Err(err) => (Self::default(), Some(format!("state file `{}` is not used: {err}", path.display()))),
+            Err(err) => {
+                (Self::default(), Some(format!("state file `{}` is not used: {err}", path.display())))
+            }
         }
     }
 
@@ -111,7 +116,9 @@ mod tests {
     #[test]
     fn downgrade_of_our_state_file() {
         let dir = tempfile::tempdir().unwrap();
-        for (text, word) in [(r#"{"version": 99, "new": []}"#, "99"), ("{", "EOF"), ("\0\0\0", "expected value")] {
+        for (text, word) in
+            [(r#"{"version": 99, "new": []}"#, "99"), ("{", "EOF"), ("\0\0\0", "expected value")]
+        {
             fs::write(dir.path().join("state.json"), text).unwrap();
             let (state, warning) = State::load(dir.path());
             assert_eq!(state, State::default());

@@ -34,7 +34,13 @@ pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
 /// metadata folder.
 ///
 /// A crash leaves a folder that no tree names; the sweep of the next start removes it.
-pub fn prepare(store: &Path, new: &Path, place: &Path, commit: &oid, group_write: bool) -> io::Result<PathBuf> {
+pub fn prepare(
+    store: &Path,
+    new: &Path,
+    place: &Path,
+    commit: &oid,
+    group_write: bool,
+) -> io::Result<PathBuf> {
     let hex = commit.to_string();
     let name = std::iter::once(hex.clone())
         .chain((1..).map(|n| format!("{hex}-{n}")))
@@ -65,7 +71,9 @@ pub fn write_index(admin: &Path, hash: gix::hash::Kind, listing: &Listing, stats
     }
     state.sort_entries();
     let mut index = gix::index::File::from_state(state, admin.join("index"));
-    index.write(gix::index::write::Options::default()).map_err(|err| io::Error::other(err.probable_cause().to_string()))
+    index
+        .write(gix::index::write::Options::default())
+        .map_err(|err| io::Error::other(err.probable_cause().to_string()))
 }
 
 /// How many files the manifest names, and which commit it is for.

@@ -83,8 +83,6 @@ impl Advice for Error {
 
 /// What to build.
 pub struct Build<'a> {
-    /// Where the blobs are.
-    pub objects: &'a Objects,
     /// What goes on disk.
     pub listing: &'a Listing,
     /// What changes the bytes on the way; `None` for most repositories.
@@ -96,9 +94,9 @@ pub struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Builds everything below `dir`, which exists and is empty but for `.git`. Returns what the kernel says of each
+    /// Builds everything below `dir` from `objects`. The folder exists and is empty but for `.git`. Returns what the kernel says of each
     /// entry, in the order of the listing, for the manifest.
-    pub fn run(&self, dir: &Path) -> Result<Vec<Stat>, Error> {
+    pub fn run(&self, objects: &Objects, dir: &Path) -> Result<Vec<Stat>, Error> {
         let entries = self.listing.entries();
         self.folders(dir, entries)?;
         let threads = match entries.len() {
@@ -127,11 +125,11 @@ impl Build<'_> {
         std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
                 .map(|_| {
-                    let objects = self.objects.clone();
+                    let objects = objects.clone();
                     scope.spawn(|| work(objects))
                 })
                 .collect();
-            let mut result = work(self.objects.clone());
+            let mut result = work(objects.clone());
             for other in others {
                 let ended = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 result = result.and(ended);
