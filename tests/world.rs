@@ -8,15 +8,18 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::canary::{assert_not_below, assert_not_in, base64, canary};
+use rustix::process::Signal;
+use support::agent::{http_get, published};
+use support::canary::{assert_not_below, assert_not_in, assert_not_in_arguments, base64, canary};
 use support::client::{clone, clone_fails, curl, served, trusting};
 use support::http::KeepAlive;
 use support::repo::{EPOCH, git, text_of};
 use support::tls::Certificate;
 use support::wait::PATIENCE;
-use support::{Entry, GitServer, Repo, temp, wait_until};
+use support::{Agent, Entry, GitServer, Repo, temp, wait_until};
 
 // Repositories
 
@@ -56,7 +59,7 @@ fn verbs_do_what_they_say() {
 }
 
 #[test]
-fn invalid_trees_can_be_made_and_cloned_bare() {
+fn invalid_trees_can_be_made() {
     let (_root, repo) = served();
     let blob = repo.blob("evil\n");
     let inner = repo.mktree(&[Entry::file("f", &blob)]);
@@ -266,6 +269,65 @@ fn canaries_are_found_in_clear_in_base64_in_names_and_in_targets() {
         assert!(found(&|folder, secret| fs::write(folder.join("f"), login(secret)).unwrap()), "{user}");
     }
     assert_not_in("CANARY-0123456789abcdef", "a text", "CANARY-0123456789abcdeF");
+}
+
+// The agent, played by a shell
+
+#[test]
+fn an_agent_is_heard_signalled_and_ended() {
+    let shell = |script: &str, secret: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).env("SECRET", secret);
+        Agent::spawn(command)
+    };
+    let agent = shell(
+        "trap 'kill $!; echo bye; exit 7' TERM; sleep 1000 >/dev/null 2>&1 & echo out; echo err >&2; wait",
+        "",
+    );
+    agent.wait_for_text("out", PATIENCE);
+    agent.wait_for_text("err", PATIENCE);
+    assert!(!agent.stderr().contains("out"));
+    agent.signal(Signal::TERM);
+    let finished = agent.finish(PATIENCE);
+    assert_eq!((finished.status.code(), finished.stdout.as_str()), (Some(7), "out\nbye\n"));
+
+    let secret = canary();
+    let child = "sh -c 'while kill -0 $PPID; do sleep 0.05; done' sh \"$SECRET\" >/dev/null 2>&1 & wait";
+    let mut careless = shell(child, &secret);
+    let pid = careless.pid();
+    careless.wait_until("the secret in a child's arguments", || {
+        std::panic::catch_unwind(|| assert_not_in_arguments(&secret, pid)).is_err()
+    });
+    careless.signal(Signal::KILL);
+    assert_eq!(careless.wait_exit(PATIENCE).and_then(|status| status.code()), None);
+
+    let endless = shell("exec sleep 1000", "");
+    let proc = format!("/proc/{}", endless.pid());
+    drop(endless);
+    assert!(!Path::new(&proc).exists(), "killed and reaped on drop");
+}
+
+#[test]
+fn pages_and_links_are_read() {
+    let (root, repo) = served();
+    let server = GitServer::plain(root.path());
+    let address = ([127, 0, 0, 1], server.port()).into();
+    let page = http_get(address, "/repo.git/info/refs?service=git-upload-pack", &[("Accept", "*/*")])
+        .expect("an answer");
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["content-type"], "application/x-git-upload-pack-advertisement");
+    assert!(
+        page.text().starts_with("001e# service=git-upload-pack\n0000"),
+        "chunks are joined: {}",
+        page.text()
+    );
+
+    let (folder, id) = (temp(), repo.head());
+    assert_eq!(published(folder.path(), "link"), None);
+    std::os::unix::fs::symlink(format!(".worktrees/{id}"), folder.path().join("link")).expect("a link");
+    assert_eq!(published(folder.path(), "link"), Some(id));
+    std::os::unix::fs::symlink("elsewhere", folder.path().join("other")).expect("a link");
+    assert_eq!(published(folder.path(), "other"), None);
 }
 
 #[test]

@@ -5,11 +5,12 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::canary::{base64, canary};
-use support::client::{clone, clone_fails, curl, served};
+use support::client::{clone, clone_fails, curl, served, trusting};
 use support::hostile::Asked;
 use support::pack::{ObjectKind, Pack, delta};
+use support::proxy::Proxy;
 use support::repo::{git, run_with_input, text_of};
-use support::{Answer, Hostile, Repo, temp};
+use support::{Answer, GitServer, Hostile, Repo, temp};
 
 #[test]
 fn honest_answers_pass_through_in_v2_and_v0() {
@@ -24,16 +25,19 @@ fn honest_answers_pass_through_in_v2_and_v0() {
     assert!(old.requests()[1].is_fetch());
     let closing = Hostile::over(&repo, |_, real| real.then_close());
     assert_eq!(clone(&closing.url(), &[]), Ok(repo.head()));
+    let unframed = Hostile::over(&repo, |_, real| real.unframed());
+    assert_eq!(clone(&unframed.url(), &[]), Ok(repo.head()));
 }
 
 #[test]
 fn spoilt_packs_are_refused_by_git() {
     let (_root, repo) = served();
     type Spoil = fn(Answer) -> Answer;
-    let ways: [Spoil; 4] = [
+    let ways: [Spoil; 5] = [
         |real| real.with_wrong_checksum(),
         |real| real.with_damaged_pack(),
         |real| real.cut_after(60),
+        |real| real.unframed().cut_after(100),
         |real| real.with_pack(|pack| pack.truncate(40)),
     ];
     for spoil in ways {
@@ -172,4 +176,27 @@ fn another_host_sees_what_a_client_sends_it() {
         evil.requests()[1].header("authorization"),
         Some(&*format!("Basic {}", base64(login.as_bytes())))
     );
+}
+
+#[test]
+fn a_proxy_tunnels_https_and_is_asked_for_http() {
+    let (root, repo) = served();
+    let secure = GitServer::over(root.path()).tls().start();
+    let proxy = Proxy::start();
+    let through = format!("http.proxy=http://ada:secret@127.0.0.1:{}", proxy.port());
+    assert_eq!(clone(&secure.url("repo.git"), &[&through, &trusting(&secure)]), Ok(repo.head()));
+    let tunnel = &proxy.tunnels()[0];
+    assert_eq!(tunnel.target, format!("127.0.0.1:{}", secure.port()));
+
+    // For plain HTTP a proxy is a server that is asked with whole URLs: the hostile one will do.
+    let plain = Hostile::over(&repo, |_, real| real);
+    let through = format!("http.proxy=http://127.0.0.1:{}", plain.port());
+    assert_eq!(clone("http://git.example/repo.git", &[&through]), Ok(repo.head()));
+    assert_eq!(plain.requests()[0].path, "http://git.example/repo.git/info/refs");
+}
+
+#[test]
+#[should_panic(expected = "the tests need the program `no-such-program`")]
+fn a_missing_program_fails_the_test() {
+    support::process::program("no-such-program");
 }

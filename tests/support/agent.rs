@@ -74,7 +74,10 @@ impl Launch {
 
     /// The command, for tests that wrap it (another uid, limits).
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dagsync"));
+        // `tests/run` runs the tests as a uid that cannot read the build folder, with a copy of the program.
+        let program =
+            std::env::var_os("DAGSYNC_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_dagsync").into());
+        let mut command = Command::new(program);
         command.args(&self.args).env_clear().envs(&self.env);
         if let Some(folder) = &self.folder {
             command.current_dir(folder);

@@ -18,6 +18,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// How much of it is sent, and how.
     pub delivery: Delivery,
+    /// Its length is announced. Without that the body ends where the connection does, and a cut looks like an end.
+    pub framed: bool,
     /// The connection is closed afterwards, without a word about it in the headers: what an idle limit looks like.
     pub then_close: bool,
 }
@@ -42,7 +44,14 @@ pub enum Delivery {
 impl Answer {
     /// An empty answer with a status.
     pub fn status(status: u16) -> Answer {
-        Answer { status, headers: Vec::new(), body: Vec::new(), delivery: Delivery::Whole, then_close: false }
+        Answer {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            delivery: Delivery::Whole,
+            framed: true,
+            then_close: false,
+        }
     }
 
     /// An answer that git clients take for git's: the content type that belongs to the request.
@@ -174,6 +183,11 @@ impl Answer {
     /// Closes the connection after this much of the body.
     pub fn cut_after(self, bytes: usize) -> Answer {
         Answer { delivery: Delivery::CutAfter(bytes), ..self }
+    }
+
+    /// Announces no length: only the pack's own checksum can tell a cut from an end.
+    pub fn unframed(self) -> Answer {
+        Answer { framed: false, then_close: true, ..self }
     }
 
     /// Says no more after this much of the body, and keeps the connection.

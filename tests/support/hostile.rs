@@ -195,7 +195,10 @@ impl Shared {
 
     fn send(&self, connection: &mut TcpStream, answer: &Answer) -> io::Result<()> {
         let body = &answer.body;
-        let mut head = format!("HTTP/1.1 {} Scripted\r\nContent-Length: {}\r\n", answer.status, body.len());
+        let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
+        if answer.framed {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
         answer.headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
         head += "\r\n";
         let part = |bytes: usize| &body[..bytes.min(body.len())];

@@ -7,6 +7,7 @@
 //! - [`repo`], [`objects`]: repositories made by the git program, invalid and huge ones included.
 //! - [`http`]: nginx, fcgiwrap and `git http-backend`, in every flavour that hosts come in; [`tls`] is their papers.
 //! - [`hostile`]: a server that misbehaves by script; [`answer`] and [`pack`] are what it says.
+//! - [`proxy`]: a tunnelling proxy that takes notes.
 //! - [`agent`]: runs the `dagsync` binary and looks at it from outside.
 //! - [`canary`]: proves that a secret has leaked nowhere.
 //! - [`client`]: other clients than ours, to compare with.
@@ -26,6 +27,7 @@ pub mod http;
 pub mod objects;
 pub mod pack;
 pub mod process;
+pub mod proxy;
 pub mod repo;
 pub mod tls;
 pub mod wait;

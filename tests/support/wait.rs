@@ -20,6 +20,7 @@ pub fn wait_until(deadline: Duration, what: &str, cond: impl FnMut() -> bool) {
 }
 
 /// Whether `cond` comes to hold within `deadline`.
+#[expect(clippy::disallowed_methods, reason = "the one place that waits: between two looks at a condition")]
 pub fn holds_within(deadline: Duration, mut cond: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     loop {
