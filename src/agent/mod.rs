@@ -1,7 +1,17 @@
-//! The running agent.
+//! The running agent: the process ([`app`]), a thread a source ([`worker`]), and what one pass does ([`pass`]).
+//!
+//! Timers, signals and watched files only send typed triggers; one worker owns each source and handles them one by one.
+//! Decisions about time are pure ([`schedule`]). Everyone else reads the [`status`] board.
 
-pub mod files;
+pub mod app;
+mod files;
+pub mod pass;
 pub mod pid1;
 pub mod schedule;
 pub mod signals;
+mod source;
 pub mod status;
+mod watch;
+mod worker;
+
+pub use app::{App, End, Message, Running};

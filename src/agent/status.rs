@@ -47,6 +47,12 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|status| status.name != name);
     }
 
+    /// Whether a source is known to stand by.
+    pub fn standby(&self, name: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|status| status.name == name && status.standby)
+    }
+
     /// A copy of everything.
     pub fn read(&self) -> Vec<SourceStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

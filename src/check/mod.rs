@@ -9,7 +9,7 @@ use gix::bstr::BStr;
 /// A revision as a gate sees it.
 pub trait Revision {
     /// The commit's id, in hex.
-    fn commit(&self) -> &str;
+    fn commit(&self) -> String;
     /// Every file and link, in the order of git's index.
     fn paths(&self) -> Box<dyn Iterator<Item = &BStr> + '_>;
     /// The bytes of a file as they will be on disk, or `None` if there is none at that path.

@@ -130,6 +130,16 @@ pub enum RefChoice {
     File(PathBuf),
 }
 
+impl RefChoice {
+    /// What was asked for, for people and for comparing: the ref, or the file it comes from.
+    pub fn shown(&self) -> String {
+        match self {
+            RefChoice::Fixed(name) => name.clone(),
+            RefChoice::File(path) => format!("file {}", path.display()),
+        }
+    }
+}
+
 /// What to do about submodules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submodules {

@@ -125,6 +125,17 @@ impl Remote {
         }
     }
 
+    /// Brings tags or commits alone, as far as the remote can leave out what they lead to: enough to read their dates.
+    pub fn fetch_heads(&mut self, store: &Store, wants: &[ObjectId]) -> Result<(), Error> {
+        self.check("fetching from")?;
+        let deadline = self.deadline.clone().expect("armed before every pass");
+        let fetched = match &mut self.kind {
+            Transport::Smart(smart) => smart.fetch_heads(store, wants, deadline.interrupt()),
+            Transport::Local(local) => local.fetch(store, wants, NonZeroU32::new(1), deadline.interrupt()),
+        };
+        fetched.map(|_| ()).map_err(|err| self.check("fetching from").err().unwrap_or(err))
+    }
+
     fn check(&self, doing: &'static str) -> Result<(), Error> {
         let deadline = self.deadline.as_ref().expect("armed before every pass");
         deadline.check().map_err(|expired| Error::Expired { remote: self.shown.clone(), doing, expired })

@@ -120,6 +120,26 @@ impl Smart {
         depth: Option<NonZeroU32>,
         interrupt: &AtomicBool,
     ) -> Result<Fetched, Error> {
+        self.run_fetch(store, Exact { wants, haves, commits_only: false }, depth, interrupt)
+    }
+
+    /// Tags and commits without their trees, where the server can filter.
+    pub(super) fn fetch_heads(
+        &mut self,
+        store: &Store,
+        wants: &[ObjectId],
+        interrupt: &AtomicBool,
+    ) -> Result<Fetched, Error> {
+        self.run_fetch(store, Exact { wants, haves: &[], commits_only: true }, NonZeroU32::new(1), interrupt)
+    }
+
+    fn run_fetch(
+        &mut self,
+        store: &Store,
+        mut wanted: Exact<'_>,
+        depth: Option<NonZeroU32>,
+        interrupt: &AtomicBool,
+    ) -> Result<Fetched, Error> {
         let mut session = self.take_session()?;
         let before = self.http.received();
         without_deepen_relative(&mut session.handshake);
@@ -134,7 +154,7 @@ impl Smart {
         let mut damaged: Option<String> = None;
         let mut settled = Ok(());
         let fetched = gix_protocol::fetch(
-            &mut Exact { wants, haves },
+            &mut wanted,
             |pack, progress, interrupt| {
                 let options = gix_pack::bundle::write::Options {
                     thread_limit: None,
@@ -256,6 +276,7 @@ fn reason(err: &gix::Error) -> String {
 struct Exact<'a> {
     wants: &'a [ObjectId],
     haves: &'a [ObjectId],
+    commits_only: bool,
 }
 
 impl Negotiate for Exact<'_> {
@@ -266,6 +287,9 @@ impl Negotiate for Exact<'_> {
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
         for want in self.wants {
             arguments.want(want);
+        }
+        if self.commits_only && arguments.can_use_filter() {
+            arguments.filter("tree:0");
         }
         !self.wants.is_empty()
     }

@@ -21,6 +21,9 @@ use super::error::Error;
 /// A handle to read objects with; cheap to clone, one a thread.
 pub type Objects = gix::odb::Handle;
 
+/// The file that says that a repository is of our making.
+const OURS: &str = "dagsync";
+
 /// The object store of a source.
 #[derive(Debug)]
 pub struct Store {
@@ -87,8 +90,15 @@ impl Store {
     }
 
     /// Removes all objects. The trees' own metadata (`worktrees/`) stays, so that what is published remains whole.
+    ///
+    /// A repository that we did not make (a root taken over, or somebody's own clone by mistake) may hold what nobody
+    /// else has: its objects are moved aside, once, not removed.
     pub fn wipe(&self) -> Result<(), Error> {
         let remove = || -> io::Result<()> {
+            if !self.dir.join(OURS).exists() {
+                fs::rename(self.dir.join("objects"), self.dir.join("objects.before-dagsync"))?;
+                fs::write(self.dir.join(OURS), "")?;
+            }
             for name in ["objects", "shallow", "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
                 remove_any(&self.dir.join(name))?;
             }
@@ -181,6 +191,27 @@ impl Store {
         Err(Error::NotACommit { remote: remote.to_owned(), id: id.to_string(), kind: "endless tag".into() })
     }
 
+    /// When a tag was made, or a commit if the tag is none: seconds since 1970.
+    pub fn date(&self, objects: &Objects, id: &oid) -> Result<i64, Error> {
+        let mut buf = Vec::new();
+        let data = self.find(objects, id, &mut buf)?;
+        let seconds = match data.kind {
+            gix::objs::Kind::Tag => {
+                let tag =
+                    gix::objs::TagRef::from_bytes(data.data, self.hash).map_err(|_| self.damaged(id))?;
+                tag.tagger().ok().flatten().map(|who| who.seconds())
+            }
+            gix::objs::Kind::Commit => {
+                let commit =
+                    gix::objs::CommitRef::from_bytes(data.data, self.hash).map_err(|_| self.damaged(id))?;
+                commit.committer().ok().map(|who| who.seconds())
+            }
+            _ => None,
+        };
+        // A tag without a tagger is older than any that has one.
+        Ok(seconds.unwrap_or(i64::MIN))
+    }
+
     /// The shallow boundary as it is on disk.
     pub fn shallow(&self) -> Result<BTreeSet<ObjectId>, Error> {
         let text = match fs::read_to_string(self.shallow_file()) {
@@ -261,6 +292,7 @@ impl Store {
         }
         // `HEAD` and `config` last: without them it is no repository, and the next start lays it out again.
         if !self.dir.join("config").is_file() {
+            fs::write(self.dir.join(OURS), "")?;
             self.write_config()?;
         }
         if !self.dir.join("HEAD").is_file() {

@@ -174,10 +174,14 @@ impl SourceMetrics {
         self.inner.remote.set(commit, reference);
     }
 
-    /// Bytes on disk.
-    pub fn disk(&self, objects: u64, trees: u64) {
-        self.inner.disk.with_label_values(&["objects"]).set(clamp(objects));
-        self.inner.disk.with_label_values(&["trees"]).set(clamp(trees));
+    /// Bytes of the object store.
+    pub fn objects_bytes(&self, bytes: u64) {
+        self.inner.disk.with_label_values(&["objects"]).set(clamp(bytes));
+    }
+
+    /// Bytes of the files in all trees.
+    pub fn trees_bytes(&self, bytes: u64) {
+        self.inner.disk.with_label_values(&["trees"]).set(clamp(bytes));
     }
 
     /// Trees on disk, the published one included.

@@ -34,6 +34,8 @@ pub struct State {
 pub struct Published {
     /// The remote, safe to show.
     pub repo: String,
+    /// The ref as it was configured.
+    pub wanted: String,
     /// The ref's full name.
     pub reference: String,
     /// The commit.

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gix::index::entry::{Flags, Mode, Stat};
-use gix::{ObjectId, oid};
+use gix::oid;
 
 use super::{Kind, Listing};
 
@@ -76,11 +76,12 @@ pub fn write_index(admin: &Path, hash: gix::hash::Kind, listing: &Listing, stats
         .map_err(|err| io::Error::other(err.probable_cause().to_string()))
 }
 
-/// How many files the manifest names, and which commit it is for.
-pub fn commit_of(tree: &Path, store: &Path) -> Option<ObjectId> {
-    let admin = admin_of(tree, store)?;
-    let head = fs::read_to_string(admin.join("HEAD")).ok()?;
-    ObjectId::from_hex(head.trim().as_bytes()).ok()
+/// How many entries the index has: the third word of its header.
+pub fn count(tree: &Path, store: &Path) -> Option<u64> {
+    use std::io::Read as _;
+    let mut header = [0; 12];
+    fs::File::open(admin_of(tree, store)?.join("index")).ok()?.read_exact(&mut header).ok()?;
+    Some(u32::from_be_bytes(header[8..].try_into().ok()?).into())
 }
 
 fn relative(from: &Path, to: &Path) -> PathBuf {

@@ -135,6 +135,8 @@ pub enum Bound {
     PathBytes,
     /// Sum of all link targets, in bytes.
     LinkBytes,
+    /// Sum of all `.gitattributes`, in bytes.
+    AttributeBytes,
 }
 
 impl fmt::Display for Bound {
@@ -149,6 +151,7 @@ impl fmt::Display for Bound {
             Bound::Path => "bytes in one path",
             Bound::PathBytes => "bytes in all paths",
             Bound::LinkBytes => "bytes in all symlink targets",
+            Bound::AttributeBytes => "bytes in all `.gitattributes`",
         })
     }
 }

@@ -49,9 +49,6 @@ pub enum Error {
         /// Its id.
         id: gix::ObjectId,
     },
-    /// A conversion that `.gitattributes` asks for cannot be done.
-    #[error(transparent)]
-    Tree(#[from] super::Error),
     /// The pass ended first.
     #[error("building the tree {0}")]
     Expired(#[from] Expired),
@@ -62,13 +59,11 @@ impl Advice for Error {
         match self {
             Error::Expired(Expired::Stopped) => Remedy::Stopped,
             Error::Io { .. } | Error::Damaged { .. } | Error::Expired(_) => Remedy::Retry { after: None },
-            Error::Tree(err) => err.remedy(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Error::Tree(err) => err.hint(),
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("free some space, or inodes (`df -i`)".into())
@@ -85,8 +80,6 @@ impl Advice for Error {
 pub struct Build<'a> {
     /// What goes on disk.
     pub listing: &'a Listing,
-    /// What changes the bytes on the way; `None` for most repositories.
-    pub converter: Option<&'a Converter>,
     /// Files and folders are writable by the group.
     pub group_write: bool,
     /// When to give up.
@@ -94,9 +87,15 @@ pub struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Builds everything below `dir` from `objects`. The folder exists and is empty but for `.git`. Returns what the kernel says of each
+    /// Builds everything below `dir` from `objects`; `converter` changes the bytes on the way, where a repository wants
+    /// that. The folder exists and is empty but for `.git`. Returns what the kernel says of each
     /// entry, in the order of the listing, for the manifest.
-    pub fn run(&self, objects: &Objects, dir: &Path) -> Result<Vec<Stat>, Error> {
+    pub fn run(
+        &self,
+        objects: &Objects,
+        converter: Option<&Converter>,
+        dir: &Path,
+    ) -> Result<Vec<Stat>, Error> {
         let entries = self.listing.entries();
         self.folders(dir, entries)?;
         let threads = match entries.len() {
@@ -105,8 +104,9 @@ impl Build<'_> {
         };
         let next = AtomicUsize::new(0);
         let stats = Mutex::new(vec![Stat::default(); entries.len()]);
-        let work = |objects: Objects| -> Result<(), Error> {
-            let mut writer = Writer { build: self, objects, dir: dir.to_owned(), blob: Vec::new() };
+        let work = |objects: Objects, converter: Option<Converter>| -> Result<(), Error> {
+            let mut writer =
+                Writer { build: self, objects, converter, dir: dir.to_owned(), blob: Vec::new() };
             let mut done = Vec::with_capacity(BATCH);
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -125,11 +125,11 @@ impl Build<'_> {
         std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
                 .map(|_| {
-                    let objects = objects.clone();
-                    scope.spawn(|| work(objects))
+                    let (objects, converter) = (objects.clone(), converter.cloned());
+                    scope.spawn(|| work(objects, converter))
                 })
                 .collect();
-            let mut result = work(objects.clone());
+            let mut result = work(objects.clone(), converter.cloned());
             for other in others {
                 let ended = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 result = result.and(ended);
@@ -178,6 +178,7 @@ impl Build<'_> {
 struct Writer<'a> {
     build: &'a Build<'a>,
     objects: Objects,
+    converter: Option<Converter>,
     dir: PathBuf,
     blob: Vec<u8>,
 }
@@ -198,8 +199,8 @@ impl Writer<'_> {
             std::os::unix::fs::symlink(target, &path).map_err(io_error("make the link", &path))?;
             Metadata::from_path_no_follow(&path)
         } else {
-            let converted = match self.build.converter {
-                Some(converter) => converter.convert(entry, &self.blob)?,
+            let converted = match &mut self.converter {
+                Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
                 None => std::borrow::Cow::Borrowed(&self.blob[..]),
             };
             let file = self.create(&path, entry.kind).map_err(io_error("create", &path))?;

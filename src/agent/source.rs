@@ -1,0 +1,186 @@
+//! Everything that one source owns while it runs: its root, its objects, its remote, its memory.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gix::ObjectId;
+use gix::hash::Kind;
+
+use super::pass::Failure;
+use crate::check::Gate;
+use crate::config::{SourceConfig, Submodules};
+use crate::error::Advice;
+use crate::git::{self, Remote, Store};
+use crate::hooks::Announcer;
+use crate::metrics::{SourceMetrics, Stage};
+use crate::publish::state::State;
+use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
+use crate::tree::write::folds_case;
+
+/// One source, opened. Lives in its worker's thread; nobody else touches what it owns.
+pub struct Source {
+    pub(super) config: SourceConfig,
+    pub(super) layout: Layout,
+    pub(super) lock: Arc<RootLock>,
+    pub(super) store: Store,
+    pub(super) remote: Remote,
+    pub(super) state: State,
+    pub(super) metrics: SourceMetrics,
+    pub(super) gate: Box<dyn Gate>,
+    pub(super) announcer: Box<dyn Announcer>,
+    /// The volume takes `a` and `A` for one name.
+    pub(super) folds_case: bool,
+    /// When tags were made, by their id: a tie is not asked about twice.
+    pub(super) tag_dates: HashMap<ObjectId, i64>,
+    /// The ref whose clash with a tag was reported.
+    pub(super) warned_shadow: Option<String>,
+    /// The path whose failed removal was reported.
+    pub(super) warned_removal: Option<PathBuf>,
+    /// Something could not be removed and is tried again.
+    pub(super) leftovers: bool,
+}
+
+/// The parts that come from outside.
+pub struct Parts {
+    /// The gate that every new revision passes.
+    pub gate: Box<dyn Gate>,
+    /// Who is told about publications.
+    pub announcer: Box<dyn Announcer>,
+}
+
+impl Source {
+    /// Takes over what is on disk: removes a dead owner's leftovers, lays out what is missing, reads our memory. The
+    /// published tree, ours or git-sync's, is left as it is.
+    pub fn open(
+        config: SourceConfig,
+        layout: Layout,
+        lock: Arc<RootLock>,
+        parts: Parts,
+        metrics: SourceMetrics,
+    ) -> Result<Self, Failure> {
+        let (store, remote, state, folds_case) = Self::prepare(&config, &layout, &lock)?;
+        let mut source = Source {
+            config,
+            layout,
+            lock,
+            store,
+            remote,
+            state,
+            metrics,
+            gate: parts.gate,
+            announcer: parts.announcer,
+            folds_case,
+            tag_dates: HashMap::new(),
+            warned_shadow: None,
+            warned_removal: None,
+            leftovers: false,
+        };
+        source.after_crash();
+        Ok(source)
+    }
+
+    fn prepare(
+        config: &SourceConfig,
+        layout: &Layout,
+        lock: &RootLock,
+    ) -> Result<(Store, Remote, State, bool), Failure> {
+        let on_disk = |err: publish::Error| Failure::of(Stage::Resolve, &err);
+        let in_git = |err: git::Error| Failure::of(Stage::Resolve, &err);
+        if let AtLink::Foreign(what) = layout.at_link().map_err(on_disk)? {
+            return Err(on_disk(publish::Error::Occupied { path: layout.link.clone(), what }));
+        }
+        link::remove_leftovers(lock, layout).map_err(on_disk)?;
+        let store = Store::open(&layout.store, config.group_write).map_err(in_git)?;
+        let (state, warning) = State::load(&layout.state);
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        if config.airflowignore_guard {
+            guard::write(lock, layout).map_err(on_disk)?;
+        }
+        let folds = folds_case(&layout.state)
+            .map_err(|err| on_disk(publish::Error::io("write to", &layout.state)(err)))?;
+        let remote = Remote::new(&config.repo, &config.http).map_err(in_git)?;
+        Ok((store, remote, state, folds))
+    }
+
+    /// Leftovers of a crash go now, not at the next publication.
+    fn after_crash(&mut self) {
+        let swept = retain::sweep(&self.lock, &self.layout);
+        if swept.removed > 0 {
+            tracing::info!(count = swept.removed, "removed leftovers of an earlier run");
+        }
+        self.leftovers = !swept.failed.is_empty();
+        self.measure_disk();
+    }
+
+    /// Commits of history, 0 = all.
+    pub(super) fn depth(&self) -> u32 {
+        self.config.depth.map_or(0, |depth| depth.get())
+    }
+
+    /// What shapes a tree's bytes and modes; a tree built with other settings is built again.
+    pub(super) fn settings(&self) -> String {
+        let config = &self.config;
+        format!(
+            "group-write={} autocrlf={:?} eol-crlf={} submodules={}",
+            config.group_write,
+            config.checkout.autocrlf,
+            config.checkout.eol_crlf,
+            config.submodules != Submodules::Off,
+        )
+    }
+
+    /// The commits whose trees are on disk.
+    pub(super) fn kept_commits(&self) -> impl Iterator<Item = ObjectId> + use<> {
+        self.layout.trees().into_iter().map(|(_, commit)| commit)
+    }
+
+    /// The remote's kind of object id decides ours.
+    pub(super) fn set_hash(&mut self, hash: Kind) -> Result<(), git::Error> {
+        self.store.set_hash(hash)
+    }
+
+    /// Sizes for the metrics.
+    pub(super) fn measure_disk(&self) {
+        let usage = self.store.usage();
+        self.metrics.packs(usage.packs as u64);
+        self.metrics.trees(self.layout.trees().len() as u64);
+        self.metrics.objects_bytes(usage.bytes);
+    }
+
+    /// Files and links of the tree that readers see, by its manifest.
+    pub(super) fn files_of_live(&self) -> u64 {
+        let tree = live(&self.layout).map(|(_, tree)| tree);
+        tree.and_then(|tree| crate::tree::manifest::count(&tree, &self.layout.store)).unwrap_or(0)
+    }
+
+    /// The commit that readers see, if its tree is whole.
+    pub fn live(&self) -> Option<ObjectId> {
+        live(&self.layout).map(|(commit, _)| commit)
+    }
+}
+
+/// The commit and the tree that readers see, if it is whole. Needs no lock: a standby looks too.
+pub fn live(layout: &Layout) -> Option<(ObjectId, PathBuf)> {
+    match layout.at_link().ok()? {
+        AtLink::Tree { path, commit } => {
+            crate::tree::manifest::is_complete(&path, &layout.store, &commit).then_some((commit, path))
+        }
+        _ => None,
+    }
+}
+
+impl Failure {
+    /// An error of a stage, as the schedule and people see it.
+    pub fn of(stage: Stage, err: &dyn Advice) -> Self {
+        Failure { stage, message: err.to_string(), hint: err.hint(), remedy: err.remedy() }
+    }
+}
+
+/// The layout of a source; `shared` when another source uses the same root.
+pub fn layout_of(config: &SourceConfig, shared: bool) -> Layout {
+    let (root, link): (&Path, &Path) = (&config.root, &config.link);
+    if shared { Layout::shared(root, link, &config.name) } else { Layout::sole(root, link) }
+}

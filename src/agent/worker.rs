@@ -1,0 +1,417 @@
+//! The thread of one source: waits for a trigger or the time, runs a pass, tells the board.
+//!
+//! It is the only owner of its source. Everything that can wake it only sends a [`Trigger`]; many triggers during a pass make
+//! one more pass.
+
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
+
+use super::files;
+use super::pass::{self, Failure, Outcome, Report};
+use super::schedule::{self, Next, Pace, Past};
+use super::source::{self, Parts, Source};
+use super::status::Board;
+use crate::config::{OnLocked, SourceConfig};
+use crate::deadline::{Deadline, Stop};
+use crate::error::Remedy;
+use crate::metrics::{PassResult, SourceMetrics, Stage};
+use crate::publish::{self, Layout, RootLock};
+
+/// How often a standby looks whether the owner of its root is gone.
+const STANDBY_PERIOD: Duration = Duration::from_secs(1);
+
+/// What wakes a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// `sync-on-signal`.
+    Signal,
+    /// A file that matters changed: a local upstream's refs, the password file, the ref file.
+    FileChanged,
+    /// Look whether to stop.
+    Stop,
+}
+
+/// What a worker reports to the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A source's first success in one-time mode.
+    Done {
+        /// The source's name.
+        source: String,
+    },
+    /// Too many failures, or a root that somebody else owns and `--on-locked=fail`.
+    GaveUp {
+        /// The source's name.
+        source: String,
+    },
+}
+
+/// The locks of this process, one a root, shared by its sources.
+#[derive(Debug, Clone, Default)]
+pub struct Locks(Arc<Mutex<Vec<(std::path::PathBuf, Weak<RootLock>)>>>);
+
+impl Locks {
+    /// The lock of a root, taken now or by another source of ours.
+    fn acquire(&self, layout: &Layout) -> Result<Arc<RootLock>, publish::Error> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, lock)| lock.strong_count() > 0);
+        if let Some(lock) =
+            all.iter().find(|(root, _)| *root == layout.root).and_then(|(_, lock)| lock.upgrade())
+        {
+            return Ok(lock);
+        }
+        let lock = Arc::new(RootLock::try_acquire(&layout.root)?);
+        all.push((layout.root.clone(), Arc::downgrade(&lock)));
+        Ok(lock)
+    }
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where the status goes.
+    pub board: Board,
+    /// Roots owned by this process.
+    pub locks: Locks,
+    /// The runtime that watches deadlines.
+    pub runtime: Handle,
+    /// Where events go.
+    pub events: Arc<dyn Fn(Event) + Send + Sync>,
+    /// One pass of every source, then done.
+    pub one_time: bool,
+    /// When another agent owns a root.
+    pub on_locked: OnLocked,
+}
+
+/// Makes what a source needs from outside; again when its first opening failed.
+pub type MakeParts = Box<dyn Fn() -> Parts + Send>;
+
+/// A source's worker. [`Worker::run`] is the body of its thread.
+pub struct Worker {
+    config: SourceConfig,
+    layout: Layout,
+    shared: Shared,
+    stop: Stop,
+    triggers: Receiver<Trigger>,
+    metrics: SourceMetrics,
+    parts: MakeParts,
+    source: Option<Source>,
+    past: Past,
+    failing: Option<String>,
+}
+
+impl Worker {
+    /// Nothing runs yet, nothing on disk changes.
+    pub fn new(
+        config: SourceConfig,
+        shared_root: bool,
+        shared: Shared,
+        stop: Stop,
+        triggers: Receiver<Trigger>,
+        metrics: SourceMetrics,
+        parts: MakeParts,
+    ) -> Self {
+        Worker {
+            layout: source::layout_of(&config, shared_root),
+            metrics,
+            config,
+            shared,
+            stop,
+            triggers,
+            parts,
+            source: None,
+            past: Past::default(),
+            failing: None,
+        }
+    }
+
+    /// Passes until told to stop, or until there is nothing more to do.
+    pub fn run(mut self) {
+        let name = self.config.name.clone();
+        let _span = tracing::info_span!("source", source = name).entered();
+        self.metrics.ref_conflict(self.config.ref_conflict);
+        loop {
+            let started = Instant::now();
+            let deadline =
+                Rc::new(Deadline::start(self.config.sync_timeout, &self.stop, &self.shared.runtime));
+            let result = self.pass(&deadline);
+            drop(deadline);
+            if self.stop.is_requested() {
+                return;
+            }
+            let failure = match result {
+                Ok(None) => {
+                    // Standby: no pass of ours.
+                    if !self.wait(STANDBY_PERIOD) {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(Some(outcome)) => {
+                    self.went_well(&outcome, started.elapsed());
+                    None
+                }
+                Err(failure) => {
+                    self.went_wrong(&failure, started.elapsed());
+                    Some(failure.remedy)
+                }
+            };
+            self.past = self.past.after(failure);
+            if self.shared.one_time && failure.is_none() {
+                self.tell(Event::Done { source: name });
+                return;
+            }
+            match schedule::next(&self.pace(), self.past, failure, fastrand::f64()) {
+                Next::Wait(pause) => {
+                    if !self.wait(pause) {
+                        return;
+                    }
+                }
+                Next::GiveUp => {
+                    tracing::error!(failures = self.past.failures, "too many failures in a row, giving up");
+                    self.tell(Event::GaveUp { source: name });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            period: self.config.period,
+            init_period: self.config.init_period,
+            max_failures: self.config.max_failures,
+            init_max_failures: self.config.init_max_failures,
+        }
+    }
+
+    /// Waits for the time or a trigger; `false` when it is time to stop.
+    fn wait(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            match self.triggers.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => break,
+                Ok(Trigger::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    if self.stop.is_requested() {
+                        return false;
+                    }
+                }
+                Ok(trigger) => {
+                    tracing::debug!(?trigger, "woken");
+                    break;
+                }
+            }
+        }
+        // Whatever else came in the meantime is answered by the pass that starts now.
+        while self.triggers.try_recv().is_ok() {}
+        !self.stop.is_requested()
+    }
+
+    /// One pass; `None` while another agent owns the root.
+    fn pass(&mut self, deadline: &Rc<Deadline>) -> Result<Option<Outcome>, Failure> {
+        if self.source.is_none() && !self.open()? {
+            return Ok(None);
+        }
+        let source = self.source.as_mut().expect("opened");
+        // A server that makes a parser of ours panic costs a pass, never the agent.
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pass::run(source, deadline)));
+        ran.map(|ended| ended.map(Some)).unwrap_or_else(|_| {
+            // Whatever state it was in, it is not trusted any more.
+            self.source = None;
+            Err(Failure {
+                stage: Stage::Resolve,
+                message: "internal error: the pass panicked".into(),
+                hint: Some("this is a defect of dagsync; the line above says where".into()),
+                remedy: Remedy::Retry { after: None },
+            })
+        })
+    }
+
+    /// Takes the root and opens the source; `false` while another agent owns it.
+    fn open(&mut self) -> Result<bool, Failure> {
+        let on_disk = |err: publish::Error| Failure::of(Stage::Resolve, &err);
+        self.layout.create(self.config.group_write).map_err(on_disk)?;
+        let lock = match self.shared.locks.acquire(&self.layout) {
+            Ok(lock) => lock,
+            Err(err @ publish::Error::Locked { .. }) => return self.locked_out(&err),
+            Err(err) => return Err(on_disk(err)),
+        };
+        if !lock.is_exclusive() {
+            tracing::warn!(
+                "the file system of the root has no locks: make sure that one agent alone writes it"
+            );
+        }
+        self.metrics.standby(false);
+        self.shared.board.update(&self.config.name, |status| status.standby = false);
+        let opened = Source::open(
+            self.config.clone(),
+            self.layout.clone(),
+            lock,
+            (self.parts)(),
+            self.metrics.clone(),
+        )?;
+        self.source = Some(opened);
+        Ok(true)
+    }
+
+    fn locked_out(&mut self, err: &publish::Error) -> Result<bool, Failure> {
+        if self.shared.on_locked == OnLocked::Fail {
+            return Err(Failure::of(Stage::Resolve, err));
+        }
+        if !self.shared.board.standby(&self.config.name) {
+            tracing::info!("{err}: standing by");
+        }
+        self.metrics.standby(true);
+        let live = source::live(&self.layout);
+        if let Some((commit, _)) = &live {
+            self.metrics.published(&commit.to_string(), &self.config.reference.shown(), 0);
+        }
+        self.shared.board.update(&self.config.name, |status| {
+            status.standby = true;
+            status.ready |= live.is_some();
+            status.published = live.as_ref().map(|(commit, _)| commit.to_string());
+        });
+        if self.shared.one_time && live.is_some() {
+            // An init container beside somebody else's sidecar: what it is to wait for is there.
+            tracing::info!("the other agent has published: nothing to do");
+            self.tell(Event::Done { source: self.config.name.clone() });
+            self.stop.request();
+        }
+        Ok(false)
+    }
+
+    fn went_well(&mut self, outcome: &Outcome, took: Duration) {
+        let now = SystemTime::now();
+        let source = self.source.as_ref().expect("a pass has a source");
+        let live = source.live().map(|commit| commit.to_string());
+        let (result, error) = match outcome {
+            Outcome::Unchanged => (PassResult::Noop, None),
+            Outcome::Published(report) => {
+                log_published(report, took);
+                (PassResult::Success, None)
+            }
+            Outcome::Rejected { commit, reason } => {
+                tracing::warn!(commit, "rejected: {reason}");
+                (PassResult::Rejected, Some(format!("revision {commit} is held back: {reason}")))
+            }
+        };
+        if let (Outcome::Unchanged, Some(commit)) = (outcome, &live) {
+            if self.past.succeeded {
+                tracing::debug!(commit, "nothing new");
+            } else {
+                tracing::info!(commit, "already published");
+                let reference = source.state.published.as_ref().map_or("", |published| &published.reference);
+                self.metrics.published(commit, reference, source.files_of_live());
+            }
+        }
+        self.metrics.pass(result, took, now);
+        if self.failing.take().is_some() {
+            tracing::info!("working again");
+        }
+        self.clear_error_file();
+        let reference = source.state.published.as_ref().map(|published| published.reference.clone());
+        self.shared.board.update(&self.config.name, |status| {
+            status.passes += 1;
+            status.published = live;
+            status.reference = reference;
+            status.last_success = Some(now);
+            status.error = error;
+            status.ready = true;
+        });
+    }
+
+    fn went_wrong(&mut self, failure: &Failure, took: Duration) {
+        if failure.remedy == Remedy::Stopped {
+            return;
+        }
+        let now = SystemTime::now();
+        let failures = self.past.failures.saturating_add(1);
+        self.metrics.pass(PassResult::Error, took, now);
+        let line = failure.line();
+        let stage = failure.stage.name();
+        // The same failure again is news for nobody: the first one and every doubling are shown.
+        if self.failing.as_deref() != Some(&line) || failures.is_power_of_two() {
+            tracing::error!(stage, failures, "{line}");
+        } else {
+            tracing::debug!(stage, failures, "{line}");
+        }
+        self.failing = Some(line.clone());
+        if let Some(path) = &self.config.error_file {
+            let report = files::Report {
+                message: format!("{stage} failed"),
+                error: failure.message.clone(),
+                args: files::Args {
+                    source: self.config.name.clone(),
+                    stage: stage.to_owned(),
+                    hint: failure.hint.clone(),
+                    failures,
+                    time: publish::state::seconds(now),
+                },
+            };
+            if let Err(err) = files::write_error(path, &report) {
+                tracing::warn!("cannot write the error file `{}`: {err}", path.display());
+            }
+        }
+        // A remote that has a bad minute while a pod starts must not fail its probe: what is published is what was asked for.
+        let serves = matches!(failure.remedy, Remedy::Retry { .. }) && self.serves_what_was_asked();
+        self.shared.board.update(&self.config.name, |status| {
+            status.passes += 1;
+            status.error = Some(line);
+            status.ready |= serves;
+        });
+    }
+
+    /// Whether an earlier run published this repository and ref, and its tree is whole.
+    fn serves_what_was_asked(&self) -> bool {
+        let Some(source) = &self.source else { return false };
+        let wanted = self.config.reference.shown();
+        source.live().is_some()
+            && source.state.published.as_ref().is_some_and(|published| {
+                published.repo == source.remote.shown() && published.wanted == wanted
+            })
+    }
+
+    fn clear_error_file(&self) {
+        if let Some(path) = &self.config.error_file
+            && let Err(err) = files::clear_error(path)
+        {
+            tracing::warn!("cannot remove the error file `{}`: {err}", path.display());
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        (self.shared.events)(event);
+    }
+}
+
+/// One line a published revision: what changed, and how long each stage took.
+fn log_published(report: &Report, took: Duration) {
+    let ms = |stage: Stage| report.took.get(stage.name()).map_or(0.0, |took| millis(*took));
+    let changes = report.changes.unwrap_or_default();
+    tracing::info!(
+        commit = report.commit,
+        reference = report.reference,
+        previous = report.previous.as_deref().unwrap_or("none"),
+        files = report.files,
+        added = if report.previous.is_none() { report.files } else { changes.added },
+        changed = changes.changed,
+        removed = changes.removed,
+        bytes = report.bytes,
+        resolve_ms = ms(Stage::Resolve),
+        fetch_ms = ms(Stage::Fetch),
+        check_ms = ms(Stage::Check),
+        stage_ms = ms(Stage::Stage),
+        publish_ms = ms(Stage::Publish),
+        total_ms = millis(took),
+        "published"
+    );
+}
+
+/// With one decimal: what people read in a log.
+fn millis(took: Duration) -> f64 {
+    (took.as_secs_f64() * 10_000.0).round() / 10.0
+}
