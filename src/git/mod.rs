@@ -1,0 +1,3 @@
+//! Everything that knows git.
+
+pub mod url;
