@@ -241,7 +241,7 @@ mod tests {
             "a\0",
             "a\u{7f}",
             "semver:",
-            "semver:x",
+            "semver:abc",
             "semver:a b:^1",
             "semver:^1:",
             "semver:..:^1",

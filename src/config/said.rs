@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use flags::{arguments, read as read_flags};
+pub use flags::arguments;
 
 use crate::config::errors::{Errors, Problem};
 use crate::config::options::{self, Opt};

@@ -58,7 +58,7 @@ fn help(opt: &Opt) -> String {
 }
 
 /// Reads flags. Every unknown one is told, not only the first.
-pub fn read(args: impl IntoIterator<Item = OsString>, errors: &mut Errors) -> Layer {
+pub(super) fn read(args: impl IntoIterator<Item = OsString>, errors: &mut Errors) -> Layer {
     let mut args = utf8(args, errors);
     // `clap` stops at the first thing it does not know: take that away and try again.
     for _ in 0..=args.len() {
