@@ -1,1 +1,104 @@
-fn main() {}
+//! parse → build → spawn → wait → drain.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use dagsync::agent::{App, End, Message, pid1, signals};
+use dagsync::cli::{self, Command};
+use dagsync::config::{self, Config, EXIT_USAGE, Inputs, LogFormat, Surroundings};
+use dagsync::log;
+
+/// What a sync that failed ends in.
+const EXIT_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let code = match cli::parse(std::env::args_os(), surroundings()) {
+        Err(errors) => usage(&errors),
+        Ok(Command::Run(inputs)) => run(&inputs).unwrap_or_else(failed),
+        Ok(Command::Demo(args)) => cli::demo::run(&args).map_or_else(failed, |()| 0),
+        Ok(Command::Probe(args)) => cli::ask::run(&args),
+        Ok(Command::Print(text)) => {
+            // A pager that was closed early is no error.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            0
+        }
+        Ok(Command::True) => 0,
+        Ok(Command::Sleep(time)) => {
+            cli::sleep(time);
+            0
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// What the process knows of where it is.
+fn surroundings() -> Surroundings {
+    // A folder that was removed has no name; then only absolute paths work, and those that are not say so.
+    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let ipv6 = std::path::Path::new("/proc/net/if_inet6").exists();
+    Surroundings::new(std::env::vars_os(), cwd, std::io::stderr().is_terminal(), ipv6)
+}
+
+/// All that is wrong with the settings, at once.
+fn usage(errors: &config::Errors) -> u8 {
+    eprintln!("{errors}");
+    EXIT_USAGE
+}
+
+fn failed(err: anyhow::Error) -> u8 {
+    eprintln!("error: {}", log::escape(&format!("{err:#}")));
+    EXIT_FAILED
+}
+
+/// The agent.
+fn run(inputs: &Inputs) -> anyhow::Result<u8> {
+    let config = match load(inputs) {
+        Ok(config) => config,
+        Err(errors) => return Ok(usage(&errors)),
+    };
+    start_log(&config)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = config.sources.len(), "dagsync");
+    let sync_on_signal = config.process.sync_on_signal;
+    let app = App::build(config).context("cannot serve HTTP")?;
+    if let Some(address) = app.local_addr() {
+        tracing::info!(%address, "probes and metrics are served");
+    }
+    let _reaper = pid1::spawn(&pid1::Children::new()).context("cannot watch for children")?;
+    let mut running = app.spawn().context("cannot start a thread")?;
+    let messages = running.sender();
+    let _signals = signals::listen(sync_on_signal, move |event| {
+        // Nobody listens any more when the process is on its way out.
+        let _ = match event {
+            signals::SignalEvent::Sync => messages.send(Message::Sync),
+            signals::SignalEvent::Terminate { .. } => messages.send(Message::Terminate),
+            signals::SignalEvent::TerminateNow { .. } => cli::exit_now(EXIT_FAILED),
+        };
+    })
+    .context("cannot listen for signals")?;
+    let end = running.wait(|| load(inputs).map_err(|errors| errors.to_string()));
+    running.drain();
+    Ok(if end == End::Fine { 0 } else { EXIT_FAILED })
+}
+
+/// Reads the configuration, at start and on every change of its file.
+fn load(inputs: &Inputs) -> Result<Config, config::Errors> {
+    let text = match inputs.config_file() {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(&path).map_err(|err| {
+            config::Errors::from(config::Problem::new(format!("config file `{}`: {err}", path.display())))
+        })?),
+    };
+    config::load(inputs, text.as_deref())
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let var = |name: &str| std::env::var(name).ok();
+    let colour = config.process.log_format == LogFormat::Human
+        && log::wants_colour(var("NO_COLOR").as_deref(), var("TERM").as_deref());
+    let options = log::Options { format: config.process.log_format, verbose: config.process.verbose, colour };
+    log::init(options).context("the log was started twice")
+}

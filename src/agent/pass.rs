@@ -294,7 +294,8 @@ impl Pass<'_> {
             && self.same_settings(live)
         {
             // An id of a tag, or another depth: the tree is right, its history is now too.
-            self.remember(target, commit)?;
+            let bytes = self.source.state.published.as_ref().map_or(0, |published| published.bytes);
+            self.remember(target, commit, bytes)?;
             self.retire(Some(commit));
             return Ok(Outcome::Unchanged);
         }
@@ -312,7 +313,7 @@ impl Pass<'_> {
         }
         let tree =
             self.timed(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit))?;
-        self.timed(Stage::Publish, |pass| pass.publish(&tree, target, commit, live))?;
+        self.timed(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, listing.bytes()))?;
         let previous = live.map(|live| live.commit);
         let changes = previous.and_then(|previous| self.changes(&objects, previous, &listing));
         let start = Instant::now();
@@ -431,6 +432,7 @@ impl Pass<'_> {
         target: &Target,
         commit: ObjectId,
         live: Option<&Live>,
+        bytes: u64,
     ) -> Result<(), Broken> {
         let layout = &self.source.layout;
         if let Err(err) = link::swap(&self.source.lock, layout, tree) {
@@ -439,16 +441,17 @@ impl Pass<'_> {
         }
         if let Some(live) = live {
             let at = seconds(SystemTime::now());
-            self.source.state.retired.push(Retired { path: live.path.clone(), at });
+            let bytes = self.source.state.published.as_ref().map_or(0, |published| published.bytes);
+            self.source.state.retired.push(Retired { path: live.path.clone(), bytes, at });
         }
         // It is live: from here on nothing may fail the pass.
-        if let Err(failure) = self.remember(target, commit) {
+        if let Err(failure) = self.remember(target, commit, bytes) {
             tracing::warn!("{}", failure.failure.message);
         }
         Ok(())
     }
 
-    fn remember(&mut self, target: &Target, commit: ObjectId) -> Result<(), Broken> {
+    fn remember(&mut self, target: &Target, commit: ObjectId, bytes: u64) -> Result<(), Broken> {
         let source = &mut *self.source;
         source.state.published = Some(Published {
             repo: source.remote.shown().to_owned(),
@@ -457,6 +460,7 @@ impl Pass<'_> {
             commit: commit.to_string(),
             depth: source.depth(),
             settings: source.settings(),
+            bytes,
             at: seconds(SystemTime::now()),
         });
         source.state.save(&source.lock, &source.layout.state).map_err(|err| Broken::new(Stage::Publish, &err))
@@ -487,7 +491,7 @@ impl Pass<'_> {
         let known: HashSet<PathBuf> = source.state.retired.iter().map(|tree| tree.path.clone()).collect();
         // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
         let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
-        source.state.retired.extend(unknown.map(|path| Retired { path: path.clone(), at: now }));
+        source.state.retired.extend(unknown.map(|path| Retired { path: path.clone(), bytes: 0, at: now }));
         let policy =
             retain::Policy { timeout: source.config.stale_worktree_timeout, keep: source.config.keep };
         let doomed: Vec<PathBuf> = retain::expired(&source.state.retired, policy, now)

@@ -148,6 +148,8 @@ impl Source {
         self.metrics.packs(usage.packs as u64);
         self.metrics.trees(self.layout.trees().len() as u64);
         self.metrics.objects_bytes(usage.bytes);
+        let live = self.state.published.as_ref().map_or(0, |published| published.bytes);
+        self.metrics.trees_bytes(live + self.state.retired.iter().map(|tree| tree.bytes).sum::<u64>());
     }
 
     /// Files and links of the tree that readers see, by its manifest.

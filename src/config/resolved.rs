@@ -1,10 +1,12 @@
 //! The configuration as the rest of the house sees it: checked, with defaults filled in.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::git::url::RepoUrl;
 use crate::secret::Secret;
 
 /// Everything that was said, checked.
@@ -112,15 +114,6 @@ pub struct SourceConfig {
     pub ref_conflict: bool,
 }
 
-/// A remote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RepoUrl {
-    /// `http` or `https`. The URL carries no userinfo: that went to [`AuthConfig`].
-    Http(url::Url),
-    /// `file://` or a bare path: absolute, opened as it is, nothing is searched for above it.
-    Local(PathBuf),
-}
-
 /// Where the name of the ref comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefChoice {
@@ -151,8 +144,8 @@ pub enum Submodules {
     Off,
 }
 
-/// How to log in. Asked before every pass, by `git::auth`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How to log in. Asked before every pass, by `git::auth`. `Debug` hides the user name too: some write a token there.
+#[derive(Clone, PartialEq, Eq)]
 pub enum AuthConfig {
     /// Nothing is sent.
     None,
@@ -170,6 +163,16 @@ pub enum AuthConfig {
         /// The file; trailing line breaks are cut.
         file: PathBuf,
     },
+}
+
+impl fmt::Debug for AuthConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AuthConfig::None => f.write_str("None"),
+            AuthConfig::Fixed { .. } => f.write_str("Fixed(***)"),
+            AuthConfig::PasswordFile { file, .. } => f.debug_tuple("PasswordFile").field(file).finish(),
+        }
+    }
 }
 
 /// HTTP settings of a source.

@@ -13,6 +13,7 @@ pub mod refs;
 mod remote;
 mod smart;
 pub mod store;
+pub mod url;
 
 pub use error::Error;
 pub use remote::{Fetched, Remote, RemoteRef};

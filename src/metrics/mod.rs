@@ -294,7 +294,8 @@ mod tests {
             }
             source.published("0123456789012345678901234567890123456789", "release/\"x\"\\\n\u{1b}", 12);
             source.remote("9999999999999999999999999999999999999999", "main");
-            source.disk(10_000, 20_000);
+            source.objects_bytes(10_000);
+            source.trees_bytes(20_000);
             source.trees(2);
             source.packs(3);
             source.removal_failures(1);

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn retired(times: &[u64]) -> Vec<Retired> {
-        times.iter().map(|at| Retired { path: format!("/{at}").into(), at: *at }).collect()
+        times.iter().map(|at| Retired { path: format!("/{at}").into(), bytes: 0, at: *at }).collect()
     }
 
     fn times(policy: Policy, all: &[u64], now: u64) -> Vec<u64> {

@@ -44,6 +44,9 @@ pub struct Published {
     pub depth: u32,
     /// The settings that shape a tree's bytes and modes.
     pub settings: String,
+    /// Bytes of its files.
+    #[serde(default)]
+    pub bytes: u64,
     /// When, in seconds since 1970.
     pub at: u64,
 }
@@ -53,6 +56,9 @@ pub struct Published {
 pub struct Retired {
     /// Where it is.
     pub path: PathBuf,
+    /// Bytes of its files; 0 if another agent built it.
+    #[serde(default)]
+    pub bytes: u64,
     /// When it was replaced, in seconds since 1970.
     pub at: u64,
 }
@@ -133,8 +139,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(".dagsync")).unwrap();
         let lock = RootLock::try_acquire(dir.path()).unwrap();
-        let state =
-            State { retired: vec![Retired { path: "/r/.worktrees/x".into(), at: 7 }], ..Default::default() };
+        let state = State {
+            retired: vec![Retired { path: "/r/.worktrees/x".into(), bytes: 3, at: 7 }],
+            ..Default::default()
+        };
         let home = dir.path().join(".dagsync");
         state.save(&lock, &home).unwrap();
         assert_eq!(State::load(&home), (state, None));
