@@ -31,21 +31,27 @@ pub fn command() -> Command {
     let value = |name: &'static str, placeholder: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(placeholder).value_parser(ValueParser::string()).help(help)
     };
+    // The root's own help flag is only read by `run`; the sub-commands have clap's.
+    let help = || Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print help");
     let demo = Command::new("demo")
+        .arg(help())
         .about("Show what it does: offline, with a small repository of its own")
         .arg(value("interval", "DURATION", "Pause between two commits [default: 3s]"))
         .arg(value("commits", "NUMBER", "How many commits to make; 0 = for ever [default: 0]"))
         .arg(value("keep-dir", "PATH", "Work in this folder and leave it there"));
     let probe = Command::new("probe")
+        .arg(help())
         .about("Ask the agent that runs beside, for exec probes: exit 0 or 1")
         .arg(Arg::new("question").required(true).value_parser(["live", "ready"]).help("Which probe"))
         .arg(value("http-bind", "ADDRESS", "Whom to ask [default: GITSYNC_HTTP_BIND, else :1234]"))
         .arg(value("timeout", "DURATION", "How long to wait [default: 1s]"));
     let completions = Command::new("completions")
+        .arg(help())
         .about("Print shell completions")
         .arg(Arg::new("shell").required(true).value_parser(["bash", "zsh", "fish"]).help("For which shell"));
     Command::new("dagsync")
         .bin_name("dagsync")
+        .override_usage("dagsync --repo <URL> --root <PATH> [OPTIONS]\n       dagsync <COMMAND>")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(LONG_ABOUT)
@@ -79,7 +85,7 @@ pub(super) fn takes_next(arg: &str) -> bool {
 }
 
 pub(super) fn help() -> String {
-    command().render_long_help().to_string()
+    command().render_help().to_string()
 }
 
 pub(super) fn version() -> String {

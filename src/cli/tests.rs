@@ -60,6 +60,9 @@ fn help_man_and_version_print_whatever_else_is_said() {
     }
     assert!(matches!(parsed(&["dagsync", "--ref", "--help"]), Ok(Command::Run(_))), "a value stays a value");
     assert!(printed(&["dagsync", "options-doc"]).starts_with("<!-- Generated"));
+    for name in ["demo", "probe", "completions"] {
+        assert!(printed(&["dagsync", name, "--help"]).contains("Usage: dagsync"), "{name}");
+    }
     assert!(printed(&["dagsync", "help"]).contains("--repo"));
 }
 

@@ -24,9 +24,14 @@ pub use said::{Inputs, Surroundings};
 
 /// Works out the configuration, or everything that is wrong with it.
 ///
-/// `file` is the text of [`Inputs::config_file`], read by the caller; with a new text this is the reload.
+/// `file` is the text of [`Inputs::config_file`], read by the caller; with a new text this is the reload. A file that was
+/// named and whose text is not given is an error: it could not be read.
 pub fn load(inputs: &Inputs, file: Option<&str>) -> Result<Config, Errors> {
     let mut errors = Errors::default();
+    if let (Some(path), None) = (inputs.config_file(), file) {
+        let hint = "it must exist, be readable and be UTF-8";
+        errors.push(Problem::new(format!("config file `{}`: cannot be read", path.display())).hint(hint));
+    }
     let said = said::Said::read(inputs, file, &mut errors);
     let config = resolve::resolve(&said, inputs, &mut errors);
     if errors.is_empty() { Ok(config) } else { Err(errors) }

@@ -100,7 +100,9 @@ pub enum UrlError {
     #[error("is not a valid URL")]
     Malformed,
     /// Bytes in the userinfo that would end a line in a protocol further down.
-    #[error("has a user name or password with a control character or invalid UTF-8 in it")]
+    #[error(
+        "has a user name or password that cannot be sent: a control character, invalid UTF-8, or a colon in the user name"
+    )]
     Login,
 }
 
@@ -138,7 +140,7 @@ pub fn parse(text: &str, cwd: &Path) -> Result<Parsed, UrlError> {
 /// `None` when there is none that could be a file name.
 pub fn last_component(repo: &RepoUrl) -> Option<String> {
     let path = match repo {
-        RepoUrl::Http(url) => percent_decode(url.path())?,
+        RepoUrl::Http(url) => url.path().to_owned(),
         RepoUrl::Local(path) => path.to_str()?.to_owned(),
     };
     let last = path.trim_matches('/').rsplit('/').next()?;
@@ -189,6 +191,10 @@ fn authority(rest: &str) -> &str {
 fn login(url: &url::Url) -> Result<Option<Login>, UrlError> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(None);
+    }
+    // The server splits `user:password` at the first colon, so a user cannot have one.
+    if percent_decode(url.username()).is_none_or(|user| user.contains(':')) {
+        return Err(UrlError::Login);
     }
     let decode = |text: &str| {
         let secret = Secret::new(percent_decode(text).ok_or(UrlError::Login)?);

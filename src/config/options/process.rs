@@ -79,8 +79,9 @@ pub(super) static DEPRECATED: &[Opt] = &[
         .vars(&["GIT_SYNC_PERMISSIONS"])
         .default("0")
         .deprecated("group-write"),
-    Opt::process("ssh", Kind::Text, "Read by nothing: the URL says whether it is ssh")
+    Opt::process("ssh", Kind::Bool, "Read by nothing: the URL says whether it is ssh")
         .vars(&["GITSYNC_SSH", "GIT_SYNC_SSH"])
+        .default("false")
         .deprecated("repo")
         .status(Status::Moot("the URL of the repository says whether it is ssh")),
 ];

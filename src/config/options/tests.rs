@@ -75,7 +75,7 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ("max-sync-failures", "", &["GIT_SYNC_MAX_SYNC_FAILURES"]),
     ("sync-hook-command", "", &["GIT_SYNC_HOOK_COMMAND"]),
     ("change-permissions", "0", &["GIT_SYNC_PERMISSIONS"]),
-    ("ssh", "", &["GITSYNC_SSH", "GIT_SYNC_SSH"]),
+    ("ssh", "false", &["GITSYNC_SSH", "GIT_SYNC_SSH"]),
 ];
 
 /// What git-sync does not have.

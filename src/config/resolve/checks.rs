@@ -12,6 +12,9 @@ pub(super) fn check(view: &View<'_>, scope: Scope, errors: &mut Errors, warnings
     for opt in options::all().filter(|opt| opt.scope == scope) {
         let Some(setting) = view.get(opt.name) else { continue };
         let origin = &setting.origin;
+        if matches!(opt.status, Status::Moot(_)) {
+            continue;
+        }
         for text in setting.texts().filter(|text| !text.is_empty()) {
             if let Err(why) = opt.kind.check(text) {
                 let value = if opt.kind.may_be_shown() {
@@ -88,6 +91,10 @@ pub(super) fn across(sources: &[SourceConfig], errors: &mut Errors) {
             }
         }
         for other in sources {
+            if source.name != other.name && within(&other.root, &source.link) {
+                let message = format!("its link is in the place of the root of `{}`", other.name);
+                errors.push(problem(&format!("source `{}`: ", source.name), message));
+            }
             for (option, file) in [("touch-file", &source.touch_file), ("error-file", &source.error_file)] {
                 let Some(file) = file else { continue };
                 if within(file, &other.link) || within(&other.link, file) {

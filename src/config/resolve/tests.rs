@@ -1,1 +1,288 @@
-use super::*;
+//! From flags, variables and file to the configuration, through the front door.
+
+mod auth;
+mod charts;
+mod places;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::said::{Inputs, Surroundings};
+use crate::config::*;
+
+pub(super) fn load_all(args: &[&str], vars: &[(&str, &str)], file: Option<&str>) -> Result<Config, Errors> {
+    let vars = vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let around = Surroundings::new(vars, "/work", false, true);
+    load(&Inputs::new(args.iter().map(OsString::from), around), file)
+}
+
+const BASE: [&str; 2] = ["--repo=https://git.example.com/org/dags.git", "--root=/git"];
+
+/// With a repository and a root, and these flags.
+pub(super) fn flags(args: &[&str]) -> Result<Config, Errors> {
+    load_all(&[&BASE[..], args].concat(), &[], None)
+}
+
+/// With a repository and a root, and these variables.
+pub(super) fn vars(vars: &[(&str, &str)]) -> Result<Config, Errors> {
+    load_all(&BASE, vars, None)
+}
+
+pub(super) fn source(config: Result<Config, Errors>) -> SourceConfig {
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.sources.len(), 1);
+    config.sources.into_iter().next().unwrap()
+}
+
+pub(super) fn errors(config: Result<Config, Errors>) -> String {
+    match config {
+        Ok(config) => panic!("no error: {config:?}"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+#[test]
+fn defaults_are_git_syncs() {
+    let config = flags(&[]).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    let process = &config.process;
+    assert_eq!((process.http_bind, process.one_time, process.verbose), (None, false, 0));
+    assert_eq!((process.log_format, process.on_locked), (LogFormat::Json, OnLocked::Wait));
+    assert!(process.http_metrics && process.sync_on_signal.is_none() && process.config_file.is_none());
+    let source = source(Ok(config));
+    assert_eq!(source.name, "dags");
+    assert_eq!(source.link, Path::new("/git/dags.git"), "git-sync takes the last component literally");
+    assert_eq!(source.reference, RefChoice::Fixed("HEAD".into()));
+    assert_eq!(source.depth.map(u32::from), Some(1));
+    assert_eq!((source.period, source.init_period), (Duration::from_secs(10), Duration::from_secs(10)));
+    assert_eq!(source.sync_timeout, Duration::from_secs(120));
+    assert_eq!((source.max_failures, source.init_max_failures), (Some(0), Some(0)));
+    assert_eq!((source.stale_worktree_timeout, source.keep), (None, 0));
+    assert_eq!(
+        (source.submodules, source.symlinks, source.limits),
+        (Submodules::Recursive, Symlinks::Inside, Limits::default())
+    );
+    assert!(source.gc && source.airflowignore_guard && !source.group_write && !source.ref_conflict);
+    assert_eq!((source.auth, source.http), (AuthConfig::None, HttpConfig::default()));
+}
+
+#[test]
+fn limits_said_in_the_documentation_are_the_real_ones() {
+    for (name, value) in [
+        ("max-tree-bytes", Limits::default().bytes),
+        ("max-blob-bytes", Limits::default().blob_bytes),
+        ("max-entries", Limits::default().entries),
+        ("max-tree-depth", Limits::default().depth.into()),
+    ] {
+        assert_eq!(value::parse_size(options::find(name).unwrap().default), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let errors = load_all(
+        &["--period=5ms", "--submodules=some", "--perod=1s", "--ref=-x", "--username=u"],
+        &[("GITSYNC_DEPTH", "-1"), ("GITSYNC_HTTP_BIND", "nowhere")],
+        None,
+    )
+    .unwrap_err();
+    let text = errors.to_string();
+    for told in [
+        "--period: `5ms` must be at least 10ms",
+        "--submodules: `some` must be one of recursive, shallow, off",
+        "unknown flag `--perod`",
+        "--ref: `-x` must not begin with `-`",
+        "--username: needs a password or a password file",
+        "GITSYNC_DEPTH: `-1` must be at least 0",
+        "GITSYNC_HTTP_BIND: `nowhere` is not an address",
+        "repo: required",
+        "root: required",
+    ] {
+        assert!(text.contains(told), "{told}\n---\n{text}");
+    }
+    assert_eq!(errors.len(), 9, "{text}");
+    assert_eq!(EXIT_USAGE, 64);
+}
+
+#[test]
+fn a_config_file_that_cannot_be_read_is_an_error() {
+    assert!(errors(flags(&["--config=x.toml"])).contains("config file `/work/x.toml`: cannot be read"));
+    let config = load_all(&[&BASE[..], &["--config=x.toml"]].concat(), &[], Some("")).unwrap();
+    assert_eq!(config.process.config_file, Some("/work/x.toml".into()));
+}
+
+#[test]
+fn numbers_and_times_are_read() {
+    let config = flags(&[
+        "--depth=0",
+        "--period=1m30s",
+        "--init-period=2 sec",
+        "--sync-timeout=2min",
+        "--max-failures=-1",
+        "--init-max-failures=7",
+        "--keep=3",
+        "--stale-worktree-timeout=0",
+        "--max-blob-bytes=1MiB",
+        "--verbose=12",
+        "--sync-on-signal=hup",
+        "--http-bind=:1234",
+        "--http-metrics=false",
+        "--git-gc=off",
+        "--symlinks=any",
+        "--on-locked=fail",
+        "--log-format=human",
+        "--airflowignore-guard=false",
+        "--submodules=off",
+    ])
+    .unwrap();
+    assert_eq!(config.process.verbose, 9);
+    assert_eq!(config.process.sync_on_signal, Some(1));
+    assert_eq!(config.process.http_bind, Some("[::]:1234".parse().unwrap()));
+    assert!(!config.process.http_metrics);
+    assert_eq!((config.process.on_locked, config.process.log_format), (OnLocked::Fail, LogFormat::Human));
+    let source = source(Ok(config));
+    assert_eq!(source.depth, None);
+    assert_eq!((source.period, source.init_period), (Duration::from_secs(90), Duration::from_secs(2)));
+    assert_eq!(source.sync_timeout, Duration::from_secs(120));
+    assert_eq!((source.max_failures, source.init_max_failures), (None, Some(7)));
+    assert_eq!((source.keep, source.stale_worktree_timeout), (3, Some(Duration::ZERO)));
+    assert_eq!(
+        (source.limits.blob_bytes, source.symlinks, source.submodules),
+        (1 << 20, Symlinks::Any, Submodules::Off)
+    );
+    assert!(!source.gc && !source.airflowignore_guard);
+}
+
+#[test]
+fn deprecated_names_override_the_new_ones_unless_zero() {
+    let new = [
+        ("GITSYNC_PERIOD", "5s"),
+        ("GITSYNC_SYNC_TIMEOUT", "7s"),
+        ("GITSYNC_MAX_FAILURES", "3"),
+        ("GITSYNC_LINK", "new"),
+    ];
+    for (old, period, timeout, failures, link) in [
+        (["60", "120", "9", "old"], 60_000, 120, Some(9), "/git/old"),
+        (["0.5", "120", "-1", "old"], 500, 120, None, "/git/old"),
+        (["0", "0", "0", ""], 5_000, 7, Some(3), "/git/new"),
+        (["", "", "", ""], 5_000, 7, Some(3), "/git/new"),
+    ] {
+        let names = ["GIT_SYNC_WAIT", "GIT_SYNC_TIMEOUT", "GIT_SYNC_MAX_SYNC_FAILURES", "GIT_SYNC_DEST"];
+        let both: Vec<_> = new.into_iter().chain(names.into_iter().zip(old)).collect();
+        let source = source(vars(&both));
+        assert_eq!(source.period.as_millis(), period, "{old:?}");
+        assert_eq!(source.sync_timeout, Duration::from_secs(timeout), "{old:?}");
+        assert_eq!((source.max_failures, source.link.to_str().unwrap()), (failures, link), "{old:?}");
+    }
+    let told = vars(&[("GITSYNC_PERIOD", "5s"), ("GIT_SYNC_WAIT", "60")]).unwrap().warnings;
+    assert_eq!(told, ["GIT_SYNC_WAIT: overrides GITSYNC_PERIOD, as in git-sync"]);
+    assert_eq!(flags(&["--wait=60"]).unwrap().warnings, ["--wait: deprecated, use `--period`"]);
+    assert!(errors(vars(&[("GIT_SYNC_WAIT", "0.001")])).contains("GIT_SYNC_WAIT: must be at least 0.01"));
+    assert!(errors(vars(&[("GIT_SYNC_WAIT", "-1")])).contains("GIT_SYNC_WAIT: `-1`"));
+}
+
+#[test]
+fn file_modes_can_no_longer_be_set() {
+    assert!(vars(&[("GIT_SYNC_PERMISSIONS", "0")]).is_ok());
+    assert!(errors(vars(&[("GIT_SYNC_PERMISSIONS", "0777")])).contains("--group-write"));
+}
+
+#[test]
+fn the_rule_of_ref_and_branch_is_applied() {
+    let both = [("GITSYNC_REF", "v1.2.3"), ("GIT_SYNC_BRANCH", "main"), ("GIT_SYNC_REV", "HEAD")];
+    let config = vars(&both).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert!(
+        config.warnings[0].contains("using the ref `v1.2.3`, not the branch `main`"),
+        "{:?}",
+        config.warnings
+    );
+    let chosen = source(Ok(config));
+    assert_eq!((chosen.reference, chosen.ref_conflict), (RefChoice::Fixed("v1.2.3".into()), true));
+    for (precedence, reference) in [("ref", "v1.2.3"), ("branch", "main")] {
+        let config =
+            load_all(&[BASE[0], BASE[1], &format!("--ref-precedence={precedence}")], &both, None).unwrap();
+        assert!(config.warnings.is_empty(), "said explicitly, it needs no warning");
+        assert_eq!(source(Ok(config)).reference, RefChoice::Fixed(reference.into()));
+    }
+    let config = load_all(&[BASE[0], BASE[1], "--ref-file=ref.txt"], &both, None).unwrap();
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(source(Ok(config)).reference, RefChoice::File("/work/ref.txt".into()));
+}
+
+#[test]
+fn option_like_ref_is_refused() {
+    for (args, env) in [
+        (&["--ref=--upload-pack=touch /tmp/x"][..], &[][..]),
+        (&["--branch", "--upload-pack=x"], &[]),
+        (&[], &[("GITSYNC_REF", "-x")]),
+        (&[], &[("GIT_SYNC_REV", "--upload-pack=x")]),
+    ] {
+        let told = errors(load_all(&[&BASE[..], args].concat(), env, None));
+        assert!(told.contains("must not begin with `-`"), "{told}");
+    }
+}
+
+/// Nothing is silently ignored: what is not there yet is an error when it matters, and fine when it does not.
+#[test]
+fn what_is_not_supported_yet_is_an_error_when_it_matters() {
+    for arg in [
+        "--filter=blob:none",
+        "--sparse-checkout-file=/x",
+        "--exechook-command=/x",
+        "--sync-hook-command=/x",
+        "--pre-publish-exechook-command=/x",
+        "--webhook-url=https://CANARY@x/",
+        "--credential={\"password\":\"CANARY\"}",
+        "--cookie-file",
+        "--askpass-url=https://CANARY@x/",
+        "--github-app-private-key-file=/x",
+        "--github-app-client-id=x",
+        "--github-app-application-id=1",
+        "--github-app-installation-id=1",
+    ] {
+        let told = errors(flags(&[arg]));
+        assert!(told.contains("is not supported yet") && !told.contains("CANARY"), "{told}");
+    }
+    assert!(errors(vars(&[("GITSYNC_GITHUB_APP_PRIVATE_KEY", "CANARY")])).contains("not supported yet"));
+    for repo in ["git@example.com:org/x.git", "ssh://git@example.com/x"] {
+        let told = errors(load_all(&[&format!("--repo={repo}"), "--root=/git"], &[], None));
+        assert!(told.contains(
+            "--repo: the address is an ssh address, which is not supported yet\nhint: use the https"
+        ));
+    }
+    for arg in [
+        "--filter=",
+        "--cookie-file=false",
+        "--webhook-timeout=5s",
+        "--webhook-success-status=201",
+        "--exechook-backoff=1m",
+        "--submodules=recursive",
+        "--submodules=shallow",
+        "--github-base-url=https://ghe.example.com/",
+        "--ssh-key-file=/etc/git-secret/id_rsa",
+        "--ssh-known-hosts=false",
+        "--github-app-application-id=0",
+        "--add-user",
+        "--ssh",
+        "--ssh=false",
+        "--git=git",
+        "--http-pprof=false",
+    ] {
+        let config = flags(&[arg]).unwrap_or_else(|errors| panic!("{arg}: {errors}"));
+        assert!(config.warnings.is_empty(), "{arg}: {:?}", config.warnings);
+    }
+    assert!(errors(flags(&["--webhook-timeout=x"])).contains("is not a duration"), "still type-checked");
+    for arg in ["--git=/usr/bin/git", "--http-pprof"] {
+        assert_eq!(flags(&[arg]).unwrap().warnings.len(), 1, "{arg}");
+    }
+}
+
+#[test]
+fn the_same_settings_compare_equal_and_others_do_not() {
+    let file = |text: &str| load_all(&[], &[], Some(text)).unwrap();
+    let base = "repo = '/srv/x'\nroot = '/git'\n";
+    assert_eq!(file(base), file(base));
+    assert_ne!(file(base), file(&format!("{base}period = '3s'\n")));
+}

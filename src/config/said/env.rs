@@ -29,12 +29,17 @@ pub(super) fn read(env: &BTreeMap<String, Secret>) -> (Layer, Vec<String>) {
         .keys()
         .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
         .filter(|name| set(name).is_some() && !known().any(|var| var == *name) && !is_service_link(name))
-        .map(|name| match nearest(name, known()) {
+        // Right name, wrong family first: `GITSYNC_KEEP` is ours, `GIT_SYNC_REF` never was.
+        .map(|name| match known().find(|var| stem(var) == stem(name)).or_else(|| nearest(name, known())) {
             Some(near) => format!("unknown variable `{}`, did you mean `{near}`?", name.escape_debug()),
             None => format!("unknown variable `{}`", name.escape_debug()),
         })
         .collect();
     (layer, warnings)
+}
+
+fn stem(name: &str) -> &str {
+    PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }
 
 /// Kubernetes puts `DAGSYNC_SERVICE_HOST`, `DAGSYNC_PORT_1234_TCP` and so on into every pod of a namespace that has a

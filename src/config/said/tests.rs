@@ -102,6 +102,7 @@ fn the_variable_of_ssh_keys_splits_on_colons() {
 fn unknown_variables_warn_once_with_the_nearest_known_one() {
     let vars = &[
         ("GITSYNC_REPOO", "CANARY"),
+        ("GITSYNC_REF_FILE", "CANARY"),
         ("GIT_SYNC_FROBNICATION", "CANARY"),
         ("GITSYNC_EMPTY", ""),
         ("GIT_SYNC_SSH", "true"),
@@ -116,6 +117,7 @@ fn unknown_variables_warn_once_with_the_nearest_known_one() {
     assert_eq!(
         said.warnings,
         [
+            "unknown variable `GITSYNC_REF_FILE`, did you mean `DAGSYNC_REF_FILE`?",
             "unknown variable `GITSYNC_REPOO`, did you mean `GITSYNC_REPO`?",
             "unknown variable `GIT_SYNC_FROBNICATION`",
         ]

@@ -101,9 +101,12 @@ fn newline_in_url_is_refused() {
     {
         assert_eq!(read(text).unwrap_err(), UrlError::ControlCharacter, "{text:?}");
     }
-    for text in
-        ["https://u:p%0ahost=evil@example.com/x", "https://u%00:p@example.com/", "https://%ff:p@example.com/"]
-    {
+    for text in [
+        "https://u:p%0ahost=evil@example.com/x",
+        "https://u%00:p@example.com/",
+        "https://%ff:p@example.com/",
+        "https://a%3Ab:p@x/",
+    ] {
         assert_eq!(read(text).unwrap_err(), UrlError::Login, "{text}");
     }
 }
@@ -206,7 +209,7 @@ fn the_last_component_is_taken_literally() {
         ("https://example.com/org/dags.git", Some("dags.git")),
         ("https://example.com/org/dags/", Some("dags")),
         ("https://example.com/org/dags?x=/y", Some("dags")),
-        ("https://example.com/a%20b", Some("a b")),
+        ("https://example.com/a%20b", Some("a%20b")),
         ("/srv/dags/", Some("dags")),
         ("https://example.com", None),
         ("/", None),
