@@ -192,9 +192,14 @@ impl<O: Find + FindHeader> Walk<'_, O> {
         // Files whose name is the beginning of all names since: `a`, `a.b`, then the folder `a` again is a duplicate
         // that order alone does not show (GHSA-f89h-2fjh-2r9q: the link `a`, then `a/b` written through it).
         let mut open: Vec<&BStr> = Vec::new();
-        for entry in TreeRefIter::from_bytes(data, self.hash) {
+        let mut entries = TreeRefIter::from_bytes(data, self.hash);
+        loop {
+            let raw = &data[entries.offset_to_next_entry(data)..];
+            let Some(entry) = entries.next() else { break };
             let Ok(entry) = entry else { return Err(self.malformed("an entry that cannot be read")) };
-            let Some(kind) = kind_of(&entry) else { return Err(self.malformed("an entry of unknown mode")) };
+            // gix reads `14….` as a folder and lets a seventh digit push out the first one.
+            let odd = raw.starts_with(b"14") || !raw[..7].contains(&b' ');
+            let Some(kind) = kind_of(&entry).filter(|_| !odd) else { return Err(self.malformed("an entry of unknown mode")) };
             match kind {
                 None => self.folders += 1,
                 Some(_) => self.entries += 1,
