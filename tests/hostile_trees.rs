@@ -106,8 +106,21 @@ fn tree_with_dot_git_component_is_rejected() {
 #[test]
 fn tree_entry_named_dot_git_is_refused_in_any_spelling() {
     for name in [
-        ".git", ".GiT", ".gIT", "GIT~1", "git~1", ".git.", ".git ", ".git . .", ".git::$INDEX_ALLOCATION",
-        ".git:stream", ".g\u{200c}it", "\u{feff}.git", ".gi\u{202e}t", ".git\\hooks", "a\\.git\\b",
+        ".git",
+        ".GiT",
+        ".gIT",
+        "GIT~1",
+        "git~1",
+        ".git.",
+        ".git ",
+        ".git . .",
+        ".git::$INDEX_ALLOCATION",
+        ".git:stream",
+        ".g\u{200c}it",
+        "\u{feff}.git",
+        ".gi\u{202e}t",
+        ".git\\hooks",
+        "a\\.git\\b",
     ] {
         assert_eq!(name_problem(name.as_bytes()), NameProblem::DotGit);
     }
@@ -176,7 +189,13 @@ fn duplicate_symlink_then_dir_entry_does_not_escape() {
     for entries in [
         &[(LINK, "a", link), (DIR, "a", folder)][..],
         &[(LINK, "a", link), (FILE, "a.b", blob), (DIR, "a", folder)],
-        &[(LINK, "a", link), (FILE, "a-", blob), (FILE, "a-x", blob), (FILE, "a.b", blob), (DIR, "a", folder)],
+        &[
+            (LINK, "a", link),
+            (FILE, "a-", blob),
+            (FILE, "a-x", blob),
+            (FILE, "a.b", blob),
+            (DIR, "a", folder),
+        ],
         &[(DIR, "a", folder), (LINK, "a", link)],
         &[(LINK, "a", link), (FILE, "a", blob)],
         &[(FILE, "a", blob), (FILE, "a", blob)],
@@ -200,7 +219,9 @@ fn malformed_trees_are_refused() {
     // `a` the folder sorts as `a/`, behind `a.b`.
     let unsorted = o.tree(&[(DIR, "a", folder), (FILE, "a.b", blob)]);
     assert_eq!(malformed(&o, unsorted), "names out of order");
-    for mode in ["0", "000000", "10644", "20000", "60644", "140777", "100", "777777", "140000", "1100644", "0100644"] {
+    for mode in
+        ["0", "000000", "10644", "20000", "60644", "140777", "100", "777777", "140000", "1100644", "0100644"]
+    {
         let root = o.tree(&[(mode, "a", blob)]);
         assert_eq!(malformed(&o, root), "an entry of unknown mode", "{mode}");
     }
@@ -403,7 +424,8 @@ fn tree_bomb_is_stopped_by_limits() {
 fn single_blob_limit() {
     let mut o = Objects::default();
     let limits = Limits { blob_bytes: 1000, ..Limits::default() };
-    for (size, expected) in [(1000, None), (1001, Some(Bound::BlobBytes)), (u64::MAX, Some(Bound::BlobBytes))] {
+    for (size, expected) in [(1000, None), (1001, Some(Bound::BlobBytes)), (u64::MAX, Some(Bound::BlobBytes))]
+    {
         let blob = o.blob_of(size);
         let root = o.tree(&[(FILE, "dags.csv", blob)]);
         assert_eq!(bound(&o, root, &limits), expected);
@@ -495,8 +517,16 @@ fn entries_come_in_the_order_of_the_index() {
     let mut o = Objects::default();
     let file = |path: &str| (FILE, path.to_owned(), path.to_owned());
     let root = o.tree_of(&[
-        file("a"), file("a-/x"), file("a.b"), file("ab/c"), file("b/c/d"), file("b/c.d"), file("b/.gitattributes"),
-        file("a0"), file("b-"), file("b0"),
+        file("a"),
+        file("a-/x"),
+        file("a.b"),
+        file("ab/c"),
+        file("b/c/d"),
+        file("b/c.d"),
+        file("b/.gitattributes"),
+        file("a0"),
+        file("b-"),
+        file("b0"),
     ]);
     let listing = o.walk(root).unwrap();
     let paths: Vec<_> = listing.entries().iter().map(|e| e.path.clone()).collect();

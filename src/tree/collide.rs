@@ -102,8 +102,10 @@ mod tests {
 
     fn listing(paths: &[(&str, Kind)]) -> Listing {
         let id = gix::ObjectId::null(gix::hash::Kind::Sha1);
-        let mut entries: Vec<_> =
-            paths.iter().map(|(path, kind)| Entry { path: (*path).into(), kind: *kind, id, size: 0 }).collect();
+        let mut entries: Vec<_> = paths
+            .iter()
+            .map(|(path, kind)| Entry { path: (*path).into(), kind: *kind, id, size: 0 })
+            .collect();
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Listing { entries, bytes: 0, has_attributes: false, has_symlinks: false, has_submodules: false }
     }

@@ -133,6 +133,8 @@ pub enum Bound {
     PathBytes,
     /// Sum of all link targets, in bytes.
     LinkBytes,
+    /// Sum of all `.gitattributes`, in bytes.
+    AttributeBytes,
 }
 
 impl fmt::Display for Bound {
@@ -147,6 +149,7 @@ impl fmt::Display for Bound {
             Bound::Path => "bytes in one path",
             Bound::PathBytes => "bytes in all paths",
             Bound::LinkBytes => "bytes in all symlink targets",
+            Bound::AttributeBytes => "bytes in all `.gitattributes`",
         })
     }
 }
@@ -258,10 +261,14 @@ impl Advice for Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Error::Missing { .. } | Error::Read { .. } => "the object store is a cache and will be fetched again",
+            Error::Missing { .. } | Error::Read { .. } => {
+                "the object store is a cache and will be fetched again"
+            }
             Error::Interrupted => return None,
             Error::Malformed { .. } => "`git fsck` names the tree; it was not made by git itself",
-            Error::Name { .. } => "rename it in the repository; git refuses or mangles such a name on some systems",
+            Error::Name { .. } => {
+                "rename it in the repository; git refuses or mangles such a name on some systems"
+            }
             Error::Collision { symlink: true, .. } => {
                 "rename one of them: on a volume that folds case a file would be written through the symlink"
             }

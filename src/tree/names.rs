@@ -89,9 +89,25 @@ mod tests {
     #[test]
     fn dot_git_is_seen_in_any_spelling() {
         let spellings: &[&str] = &[
-            ".git", ".GIT", ".GiT", "git~1", "GIT~1", ".git::$INDEX_ALLOCATION", ".git:x", "git~1:x", ".git.", ".git ",
-            ".git. . ", ".g\u{200c}it", "\u{200e}.git", ".git\u{feff}", ".G\u{200d}I\u{206f}T", ".git\\config",
-            "x\\.git\\config", "a\\GIT~1", ".git .\\x",
+            ".git",
+            ".GIT",
+            ".GiT",
+            "git~1",
+            "GIT~1",
+            ".git::$INDEX_ALLOCATION",
+            ".git:x",
+            "git~1:x",
+            ".git.",
+            ".git ",
+            ".git. . ",
+            ".g\u{200c}it",
+            "\u{200e}.git",
+            ".git\u{feff}",
+            ".G\u{200d}I\u{206f}T",
+            ".git\\config",
+            "x\\.git\\config",
+            "a\\GIT~1",
+            ".git .\\x",
         ];
         for name in spellings {
             assert_eq!(plain(name.as_bytes()), Err(NameProblem::DotGit), "{name:?}");
@@ -101,8 +117,29 @@ mod tests {
     #[test]
     fn names_that_repositories_have_are_allowed() {
         for name in [
-            ".gitignore", ".gitattributes", ".gitmodules", ".github", "git", "git~2", "...", "..a", "a..", "a b", "aux.py", "con",
-            "12:00.json", "what?.sql", "a\\b", "-x", "é", "ünï", "a~1", "x.", "$(id)", "{{ds}}", "🛩.py",
+            ".gitignore",
+            ".gitattributes",
+            ".gitmodules",
+            ".github",
+            "git",
+            "git~2",
+            "...",
+            "..a",
+            "a..",
+            "a b",
+            "aux.py",
+            "con",
+            "12:00.json",
+            "what?.sql",
+            "a\\b",
+            "-x",
+            "é",
+            "ünï",
+            "a~1",
+            "x.",
+            "$(id)",
+            "{{ds}}",
+            "🛩.py",
         ] {
             assert_eq!(plain(name.as_bytes()), Ok(()), "{name:?}");
         }
@@ -125,7 +162,10 @@ mod tests {
 
     #[test]
     fn windows_names_are_refused_where_the_volume_cannot_hold_them() {
-        for name in ["aux", "AUX.py", "con", "nul.txt", "com1", "LPT9.x", "CONIN$", "a:b", "c:", "what?", "x.", "x ", "a\\b"] {
+        for name in [
+            "aux", "AUX.py", "con", "nul.txt", "com1", "LPT9.x", "CONIN$", "a:b", "c:", "what?", "x.", "x ",
+            "a\\b",
+        ] {
             assert_eq!(check(name.into(), false, true), Err(NameProblem::Windows), "{name:?}");
         }
         assert_eq!(check("dag.py".into(), false, true), Ok(()));
@@ -133,7 +173,9 @@ mod tests {
 
     #[test]
     fn gitmodules_is_refused_as_a_symlink_only() {
-        for name in [".gitmodules", ".GITMODULES", "gitmod~1", "GI7EBA~1", ".gitmodules ", ".git\u{200c}modules"] {
+        for name in
+            [".gitmodules", ".GITMODULES", "gitmod~1", "GI7EBA~1", ".gitmodules ", ".git\u{200c}modules"]
+        {
             assert_eq!(check(name.into(), true, false), Err(NameProblem::LinkedGitmodules), "{name:?}");
             assert_eq!(check(name.into(), false, false), Ok(()), "{name:?}");
         }

@@ -199,7 +199,9 @@ impl<O: Find + FindHeader> Walk<'_, O> {
             let Ok(entry) = entry else { return Err(self.malformed("an entry that cannot be read")) };
             // gix reads `14….` as a folder and lets a seventh digit push out the first one.
             let odd = raw.starts_with(b"14") || !raw[..7].contains(&b' ');
-            let Some(kind) = kind_of(&entry).filter(|_| !odd) else { return Err(self.malformed("an entry of unknown mode")) };
+            let Some(kind) = kind_of(&entry).filter(|_| !odd) else {
+                return Err(self.malformed("an entry of unknown mode"));
+            };
             match kind {
                 None => self.folders += 1,
                 Some(_) => self.entries += 1,

@@ -69,7 +69,8 @@ impl Objects {
                 let id = write(objects, below);
                 entries.push((DIR.into(), name, id));
             }
-            entries.sort_by_key(|(mode, name, _)| if mode == DIR { format!("{name}/") } else { name.clone() });
+            entries
+                .sort_by_key(|(mode, name, _)| if mode == DIR { format!("{name}/") } else { name.clone() });
             let entries: Vec<_> = entries.iter().map(|(m, n, id)| (m.as_str(), n.as_str(), *id)).collect();
             objects.tree(&entries)
         }
@@ -78,7 +79,8 @@ impl Objects {
             let mut parts: Vec<_> = path.split('/').collect();
             let name = parts.pop().unwrap().to_owned();
             let id = self.blob(content);
-            let folder = parts.into_iter().fold(&mut root, |at, part| at.folders.entry(part.into()).or_default());
+            let folder =
+                parts.into_iter().fold(&mut root, |at, part| at.folders.entry(part.into()).or_default());
             folder.files.push(((*mode).into(), name, id));
         }
         write(self, root)
