@@ -219,7 +219,9 @@ fn malformed_trees_are_refused() {
     // `a` the folder sorts as `a/`, behind `a.b`.
     let unsorted = o.tree(&[(DIR, "a", folder), (FILE, "a.b", blob)]);
     assert_eq!(malformed(&o, unsorted), "names out of order");
-    for mode in ["0", "000000", "10644", "20000", "60644", "140777", "100", "777777"] {
+    for mode in
+        ["0", "000000", "10644", "20000", "60644", "140777", "100", "777777", "140000", "1100644", "0100644"]
+    {
         let root = o.tree(&[(mode, "a", blob)]);
         assert_eq!(malformed(&o, root), "an entry of unknown mode", "{mode}");
     }

@@ -7,7 +7,7 @@
 //! that we or the C library do not know, is left as it is: git prints an error for it and goes on.
 //!
 //! Not known here although glibc knows them: Big5, GB2312, the stateful ISO-2022 ones, EBCDIC and DOS code pages
-//! except 866, `//TRANSLIT`.
+//! except 866, `//TRANSLIT`; of the East Asian ones the private use area, of some the C1 controls.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -38,6 +38,8 @@ pub(super) enum Except {
     Nothing,
     /// No C1 controls: bytes without a meaning in Windows code pages.
     C1,
+    /// C1 controls as they are, in place of what a Windows code page has there.
+    Low,
     Koi8u,
     /// JIS X 0208 only, without the NEC and IBM rows.
     Sjis,
@@ -81,6 +83,7 @@ pub(super) fn by_name(name: &[u8]) -> Option<Encoding> {
         (_, Some("6"), _) => Table(tables::ISO_8859_6, Except::Nothing),
         (_, Some("7"), _) => Table(tables::ISO_8859_7, Except::Nothing),
         (_, Some("8"), _) => Table(tables::ISO_8859_8, Except::Nothing),
+        ("LATIN5", ..) | (_, Some("9"), _) => Table(tables::WINDOWS_1254, Except::Low),
         (_, Some("10"), _) => Table(tables::ISO_8859_10, Except::Nothing),
         (_, Some("13"), _) => Table(tables::ISO_8859_13, Except::Nothing),
         (_, Some("14"), _) => Table(tables::ISO_8859_14, Except::Nothing),
@@ -147,7 +150,7 @@ fn encode_by_table(text: &str, table: &'static tables::Encoding, except: Except)
     // Runs of ASCII go through as they are: all tables here are supersets of it.
     let mut one = [0; 4];
     for c in text.chars() {
-        if c.is_ascii() {
+        if c.is_ascii() || (except == Except::Low && c <= '\u{9f}') {
             out.push(c as u8);
             continue;
         }
@@ -207,6 +210,7 @@ impl Except {
         match self {
             Except::Nothing => false,
             Except::C1 | Except::Cp932 => control,
+            Except::Low => bytes[0] < 0xa0,
             Except::Koi8u => matches!(c, 'Ў' | 'ў'),
             Except::Sjis => {
                 control
