@@ -27,7 +27,7 @@ mod names;
 mod walk;
 
 pub use names::NameProblem;
-pub use walk::walk;
+pub use walk::{walk, walk_after};
 
 /// What an entry becomes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
