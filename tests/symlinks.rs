@@ -3,12 +3,13 @@
 mod objects;
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dagsync::config::{Limits, Symlinks};
 use dagsync::tree::{Error, LinkProblem, Policy};
 use objects::{FILE, LINK, Objects};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 const FOLDERS: [&str; 5] = ["", "a/", "a/b/", "a/b/c/", "d/"];
 const NAMES: [&str; 6] = ["l0", "l1", "l2", "l3", "l4", "l5"];
@@ -38,18 +39,20 @@ fn links() -> impl Strategy<Value = Vec<(String, String)>> {
         .prop_map(|map| map.into_iter().collect())
 }
 
-/// The tree on disk, some folders down, among folders that have the names of its own: whatever leaves finds something.
-fn build(base: &Path, links: &[(String, String)]) -> std::path::PathBuf {
-    let root = base.join("o1/o2/o3/o4/tree");
+/// Folders around the tree that have the names of its own: whatever leaves it finds something there.
+fn surroundings(base: &Path) -> PathBuf {
     let mut outer = base.to_path_buf();
     for name in ["o1", "o2", "o3", "o4"] {
         outer.push(name);
-        for folder in FOLDERS {
-            std::fs::create_dir_all(outer.join(folder)).unwrap();
-        }
+        FOLDERS.iter().for_each(|folder| std::fs::create_dir_all(outer.join(folder)).unwrap());
         NAMES.iter().for_each(|name| std::fs::create_dir(outer.join(name)).unwrap());
-        std::fs::create_dir(outer.join("tree-evil")).unwrap();
     }
+    std::fs::create_dir(outer.join("tree-evil")).unwrap();
+    outer.canonicalize().unwrap()
+}
+
+/// The tree on disk.
+fn build(root: &Path, links: &[(String, String)]) {
     for folder in FOLDERS {
         std::fs::create_dir_all(root.join(folder)).unwrap();
         std::fs::write(root.join(folder).join("f"), "").unwrap();
@@ -57,38 +60,48 @@ fn build(base: &Path, links: &[(String, String)]) -> std::path::PathBuf {
     for (path, target) in links {
         symlink(target, root.join(path)).unwrap();
     }
-    root.canonicalize().unwrap()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn composed_symlinks_are_resolved_physically(links in links()) {
-        let mut o = Objects::default();
-        let mut files: Vec<_> =
-            FOLDERS.iter().map(|folder| (FILE, format!("{folder}f"), String::new())).collect();
-        files.extend(links.iter().map(|(path, target)| (LINK, path.clone(), target.clone())));
-        let root_tree = o.tree_of(&files);
-        let disk = tempfile::tempdir().unwrap();
-        let root = build(disk.path(), &links);
-        match o.walk(root_tree) {
-            // Allowed: no link of it leads out, however the kernel goes there.
-            Ok(_) => for (path, _) in &links {
+fn agree(root: &Path, links: &[(String, String)]) -> Result<(), TestCaseError> {
+    let mut o = Objects::default();
+    let mut files: Vec<_> =
+        FOLDERS.iter().map(|folder| (FILE, format!("{folder}f"), String::new())).collect();
+    files.extend(links.iter().map(|(path, target)| (LINK, path.clone(), target.clone())));
+    let tree = o.tree_of(&files);
+    match o.walk(tree) {
+        // Allowed: no link of it leads out, however the kernel goes there.
+        Ok(_) => {
+            for (path, _) in links {
                 if let Ok(end) = root.join(path).canonicalize() {
-                    prop_assert!(end.starts_with(&root), "{path} leads to {}", end.display());
-                }
-            },
-            // Refused: the link that is named does, or would if what it misses were a folder.
-            Err(Error::Link { path, problem, .. }) => {
-                prop_assert_eq!(problem, LinkProblem::Outside);
-                if let Ok(end) = root.join(path.to_string()).canonicalize() {
-                    prop_assert!(!end.starts_with(&root), "{path} leads to {}", end.display());
+                    prop_assert!(end.starts_with(root), "{path} leads to {}", end.display());
                 }
             }
-            Err(other) => prop_assert!(false, "{other}"),
         }
-        let any = Policy { symlinks: Symlinks::Any, case_insensitive: false };
-        prop_assert!(o.walk_with(root_tree, &Limits::default(), &any).is_ok());
+        // Refused: the link that is named does lead out, or would if what it misses were a folder.
+        Err(Error::Link { path, problem, .. }) => {
+            prop_assert_eq!(problem, LinkProblem::Outside);
+            if let Ok(end) = root.join(path.to_string()).canonicalize() {
+                prop_assert!(!end.starts_with(root), "{path} leads to {}", end.display());
+            }
+        }
+        Err(other) => prop_assert!(false, "{other}"),
     }
+    let any = Policy { symlinks: Symlinks::Any, case_insensitive: false };
+    prop_assert!(o.walk_with(tree, &Limits::default(), &any).is_ok());
+    Ok(())
+}
+
+#[test]
+fn composed_symlinks_are_resolved_physically() {
+    let disk = tempfile::tempdir().unwrap();
+    let outer = surroundings(disk.path());
+    let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let result = TestRunner::new(config).run(&links(), |links| {
+        let root = outer.join("tree");
+        build(&root, &links);
+        let verdict = agree(&root, &links);
+        std::fs::remove_dir_all(&root).unwrap();
+        verdict
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -29,7 +29,7 @@ mod walk;
 pub mod write;
 
 pub use names::NameProblem;
-pub use walk::walk;
+pub use walk::{walk, walk_after};
 
 /// What an entry becomes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

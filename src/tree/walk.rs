@@ -43,7 +43,24 @@ pub fn walk<O: Find + FindHeader>(
     policy: &Policy,
     interrupt: &AtomicBool,
 ) -> Result<Listing, Error> {
+    walk_after(None, objects, root, limits, policy, interrupt)
+}
+
+/// The same, with the listing of an earlier commit at hand: blobs that are where they were are not looked for again.
+///
+/// Asking for the size of a blob is most of a walk where the pack is made of deltas (each is inflated a little, and
+/// its chain followed): 0.6 to 0.9 µs, against 0.3 µs for everything else. An earlier listing that was made under
+/// another policy, or of another repository, is as good: only sizes are taken from it, by object id.
+pub fn walk_after<O: Find + FindHeader>(
+    earlier: Option<&Listing>,
+    objects: &O,
+    root: &gix::oid,
+    limits: &Limits,
+    policy: &Policy,
+    interrupt: &AtomicBool,
+) -> Result<Listing, Error> {
     let mut walk = Walk {
+        earlier: earlier.map(Listing::entries).unwrap_or_default(),
         objects,
         limits,
         policy,
@@ -85,6 +102,8 @@ struct Frame {
 }
 
 struct Walk<'a, O> {
+    /// What is left of the earlier listing: both are in the same order.
+    earlier: &'a [Entry],
     objects: &'a O,
     limits: &'a Limits,
     policy: &'a Policy,
@@ -145,7 +164,10 @@ impl<O: Find + FindHeader> Walk<'_, O> {
         }
         let size = match kind {
             Kind::Submodule => 0,
-            _ => self.header(&id, gix::objs::Kind::Blob)?,
+            _ => match self.known_size(&id) {
+                Some(size) => size,
+                None => self.header(&id, gix::objs::Kind::Blob)?,
+            },
         };
         if size > self.limits.blob_bytes {
             return Err(self.too_much(Bound::BlobBytes, self.limits.blob_bytes));
@@ -249,6 +271,20 @@ impl<O: Find + FindHeader> Walk<'_, O> {
             self.may_collide = collide::may_collide(names, &self.fold_state, &mut self.hashes);
         }
         Ok(())
+    }
+
+    /// The size of the blob at the same path in the earlier listing, if it is the same blob.
+    fn known_size(&mut self, id: &ObjectId) -> Option<u64> {
+        while let Some((entry, rest)) = self.earlier.split_first() {
+            match entry.path.cmp(&self.path) {
+                std::cmp::Ordering::Less => self.earlier = rest,
+                std::cmp::Ordering::Equal if entry.id == *id && entry.kind != Kind::Submodule => {
+                    return Some(entry.size);
+                }
+                _ => break,
+            }
+        }
+        None
     }
 
     /// The size of an object that must be of `kind`.
