@@ -230,7 +230,9 @@ mod tests {
 
     fn waker() -> (Wake, Receiver<()>) {
         let (send, receive) = channel();
-        let wake: Wake = Arc::new(move || drop(send.send(())));
+        let wake: Wake = Arc::new(move || {
+            let _ = send.send(());
+        });
         (wake, receive)
     }
 

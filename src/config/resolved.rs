@@ -262,8 +262,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Generous: a thousand times a large DAG repository.
+    /// Generous, yet small enough that a tree of that many entries is listed within 64 MiB.
     fn default() -> Self {
-        Limits { entries: 2_000_000, bytes: 64 << 30, blob_bytes: 4 << 30, depth: 128 }
+        Limits { entries: 500_000, bytes: 64 << 30, blob_bytes: 4 << 30, depth: 128 }
     }
 }

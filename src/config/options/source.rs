@@ -103,7 +103,7 @@ pub(super) static PUBLISH: &[Opt] = &[
         .doc("Otherwise Airflow stops with \"Detected recursive loop\" when its dags folder is the root itself."),
     Opt::source("max-entries", Kind::Int { min: 1 }, "Largest number of files in a tree")
         .vars(&["DAGSYNC_MAX_ENTRIES"])
-        .default("2000000"),
+        .default("500000"),
     Opt::source("max-tree-bytes", Kind::Size, "Largest sum of the files of a tree")
         .vars(&["DAGSYNC_MAX_TREE_BYTES"])
         .default("64GiB"),

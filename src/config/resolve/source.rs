@@ -17,6 +17,7 @@ use crate::config::resolved::{
 };
 use crate::config::said::{Origin, Setting, Surroundings, View};
 use crate::config::value::{parse_bool, parse_int, parse_size};
+use crate::git::refs::Wanted;
 use crate::git::url::{self, Login, UrlError};
 use crate::secret::Secret;
 
@@ -229,7 +230,7 @@ impl Reader<'_> {
                 choice.reference.escape_debug(),
             ));
         }
-        if let Err(why) = ref_rule::parse(&choice.reference) {
+        if let Err(why) = Wanted::parse(&choice.reference) {
             let blamed = names.into_iter().flatten().find(|setting| setting.text() == choice.reference);
             if let Some(setting) = blamed {
                 let why = format!("`{}` {why}", choice.reference.escape_debug());

@@ -3,11 +3,16 @@
 //! A name is a branch first, then a tag, then what git itself tries; git prefers the tag, but a team that pins `main` means the branch,
 //! and a tag pushed by mistake must not take production over. The clash is reported.
 
+mod order;
+mod parse;
+
 use std::cmp::Ordering;
 
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice as _};
-use semver::{Version, VersionReq};
+use semver::VersionReq;
+
+use order::{Order, version};
 
 use super::remote::RemoteRef;
 
@@ -65,56 +70,7 @@ pub struct Found {
     pub shadows_tag: bool,
 }
 
-/// Why a text is no ref.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(String);
-
 impl Wanted {
-    /// Reads a ref. The error does not repeat the text: it may be a token pasted into the wrong place.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let invalid = |why: String| Err(Invalid(why));
-        if text.is_empty() || text == "HEAD" || text == "@" {
-            return Ok(Wanted::Head);
-        }
-        if text.starts_with('-') {
-            return invalid("a ref must not begin with `-`".into());
-        }
-        if let Some(rest) = text.strip_prefix("semver:") {
-            // A requirement has no colon, a tag's name neither; so the last one parts them.
-            let (prefix, requirement) = match rest.rsplit_once(':') {
-                Some((prefix, requirement)) => (Some(prefix), requirement),
-                None => (None, rest),
-            };
-            let requirement = VersionReq::parse(requirement.trim())
-                .map_err(|err| Invalid(format!("not a version requirement: {err}")))?;
-            if prefix.is_some_and(|prefix| prefix.starts_with('-') || !is_ref_part(prefix)) {
-                return invalid("the prefix before the requirement cannot begin a tag's name".into());
-            }
-            return Ok(Wanted::Semver { prefix: prefix.map(str::to_owned), requirement });
-        }
-        if let Some(pattern) = text.strip_prefix("tag:") {
-            let literal: String = pattern.chars().filter(|c| !"*?[]!^".contains(*c)).collect();
-            if pattern.is_empty() || pattern.starts_with('-') || !is_ref_part(&literal) {
-                return invalid("not a pattern for tags".into());
-            }
-            return Ok(Wanted::Tags { pattern: pattern.to_owned() });
-        }
-        if matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return match ObjectId::from_hex(text.to_ascii_lowercase().as_bytes()) {
-                Ok(id) => Ok(Wanted::Id(id)),
-                Err(_) => invalid("not an object id".into()),
-            };
-        }
-        if gix::validate::reference::name_partial(text.into()).is_err() {
-            return invalid("not a valid name of a ref".into());
-        }
-        Ok(match text.strip_prefix("refs/") {
-            Some(_) => Wanted::Full(text.to_owned()),
-            None => Wanted::Name(text.to_owned()),
-        })
-    }
-
     /// What to ask the remote for. Empty for an id: there is nothing to ask.
     pub fn prefixes(&self) -> Vec<BString> {
         match self {
@@ -204,11 +160,6 @@ impl Wanted {
     }
 }
 
-/// Whether a tag's name could hold it.
-fn is_ref_part(text: &str) -> bool {
-    gix::validate::reference::name(format!("refs/tags/x{text}x").as_str().into()).is_ok()
-}
-
 fn literal_prefix(pattern: &str) -> &str {
     &pattern[..pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len())]
 }
@@ -237,25 +188,6 @@ fn tags(refs: &[RemoteRef]) -> impl Iterator<Item = (&str, &RemoteRef)> {
     refs.iter().filter_map(|tag| Some((tag.name.to_str().ok()?.strip_prefix("refs/tags/")?, tag)))
 }
 
-/// The version in a tag's name: `1.2.3`, also `v1.2.3` without a prefix, and with missing parts taken as zero.
-fn version(name: &str, prefix: Option<&str>) -> Option<Version> {
-    let text = match prefix {
-        Some(prefix) => name.strip_prefix(prefix)?,
-        None => name.strip_prefix(['v', 'V']).unwrap_or(name),
-    };
-    if let Ok(version) = Version::parse(text) {
-        return Some(version);
-    }
-    let end = text.find(['-', '+']).unwrap_or(text.len());
-    let (numbers, rest) = text.split_at(end);
-    let zeros = match numbers.split('.').count() {
-        1 => ".0.0",
-        2 => ".0",
-        _ => return None,
-    };
-    Version::parse(&format!("{numbers}{zeros}{rest}")).ok()
-}
-
 fn newest(refs: &[RemoteRef], pattern: &str) -> Choice {
     let prefix = literal_prefix(pattern).len();
     let matches = |name: &str| {
@@ -277,51 +209,6 @@ fn newest(refs: &[RemoteRef], pattern: &str) -> Choice {
         1 => Choice::Found(found.remove(0)),
         _ => Choice::Tie(found),
     }
-}
-
-/// Where a name stands in version order: the numbers it begins with, a release above its pre-releases. What follows
-/// (a commit's id, a word) says nothing about age; a name without numbers is older than any with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Order {
-    numbers: Vec<u64>,
-    release: bool,
-    stage: String,
-    stage_number: u64,
-}
-
-impl Order {
-    fn of(text: &str) -> Self {
-        let mut rest = text.strip_prefix(['v', 'V']).unwrap_or(text);
-        let mut numbers = Vec::new();
-        while let Some(number) = take_number(&mut rest) {
-            numbers.push(number);
-            match rest.strip_prefix(['.', '_', '-']) {
-                Some(next) if next.starts_with(|c: char| c.is_ascii_digit()) => rest = next,
-                _ => break,
-            }
-        }
-        // `1.0` and `1.0.0` are one version.
-        while numbers.last() == Some(&0) {
-            numbers.pop();
-        }
-        let rest = rest.trim_start_matches(['.', '_', '-', '~']).to_ascii_lowercase();
-        let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
-        let known = ["a", "alpha", "b", "beta", "c", "rc", "dev", "pre", "preview", "snapshot"];
-        if !known.contains(&word.as_str()) {
-            return Order { numbers, release: true, stage: String::new(), stage_number: 0 };
-        }
-        let mut after = rest[word.len()..].trim_start_matches(['.', '_', '-']);
-        Order { numbers, release: false, stage: word, stage_number: take_number(&mut after).unwrap_or(0) }
-    }
-}
-
-fn take_number(text: &mut &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    // Longer than any version or date: somebody's id, of which we know no order.
-    let number = digits.parse().ok()?;
-    *text = rest;
-    Some(number)
 }
 
 #[cfg(test)]
@@ -348,48 +235,6 @@ mod tests {
             Choice::Missing => None,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn option_like_ref_is_refused() {
-        for bad in ["--upload-pack=touch /tmp/x", "-x", "-"] {
-            assert!(Wanted::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_git_would_not_call_a_ref_is_refused() {
-        for bad in [
-            "a..b",
-            "a b",
-            "a\nb",
-            "a~1",
-            "a^",
-            "a:b",
-            "a.lock",
-            "/a",
-            "a/",
-            "a//b",
-            "semver:",
-            "semver:x.y",
-            "tag:",
-        ] {
-            assert!(Wanted::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn names_ids_and_patterns_are_told_apart() {
-        assert_eq!(Wanted::parse(""), Ok(Wanted::Head));
-        assert_eq!(Wanted::parse("HEAD"), Ok(Wanted::Head));
-        assert_eq!(Wanted::parse("main"), Ok(Wanted::Name("main".into())));
-        assert_eq!(Wanted::parse("refs/pull/7/head"), Ok(Wanted::Full("refs/pull/7/head".into())));
-        assert!(matches!(Wanted::parse(&"aB".repeat(20)), Ok(Wanted::Id(_))));
-        assert!(matches!(Wanted::parse(&"ab".repeat(32)), Ok(Wanted::Id(_))));
-        assert!(
-            matches!(Wanted::parse(&"ab".repeat(19)), Ok(Wanted::Name(_))),
-            "an abbreviated id is a name"
-        );
     }
 
     #[test]
