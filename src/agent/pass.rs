@@ -277,8 +277,9 @@ impl Pass<'_> {
         if target.commit != Some(live.commit) {
             return false;
         }
+        let commit = live.commit.to_string();
         match &self.source.state.published {
-            Some(published) if published.commit == live.commit.to_string() => {
+            Some(published) if published.commit == commit => {
                 published.settings == self.source.settings() && published.depth == self.source.depth()
             }
             // Taken over, or our state was lost: what is there is taken to be what was asked for.
@@ -467,10 +468,9 @@ impl Pass<'_> {
     }
 
     fn same_settings(&self, live: &Live) -> bool {
+        let commit = live.commit.to_string();
         match &self.source.state.published {
-            Some(published) if published.commit == live.commit.to_string() => {
-                published.settings == self.source.settings()
-            }
+            Some(published) if published.commit == commit => published.settings == self.source.settings(),
             _ => true,
         }
     }

@@ -167,9 +167,8 @@ impl Layout {
         let is_again = |path: &Path| has_prefix(path, AGAIN) && path.is_dir() && !path.is_symlink();
         children(&self.trees)
             .into_iter()
-            .filter(|path| {
-                !is_tree(path) && !(is_again(path) && children(path).iter().any(|child| is_tree(child)))
-            })
+            .filter(|path| !is_tree(path))
+            .filter(|path| !is_again(path) || !children(path).iter().any(|child| is_tree(child)))
             .collect()
     }
 }
