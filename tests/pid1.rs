@@ -79,7 +79,10 @@ fn children_of_1() -> Vec<(u32, char)> {
 }
 
 #[track_caller]
-#[expect(clippy::disallowed_methods, reason = "the step between two looks at a condition that has a deadline")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the step between two looks at a condition that has a deadline"
+)]
 fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
