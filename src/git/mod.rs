@@ -6,6 +6,7 @@
 
 pub mod auth;
 mod body;
+pub mod diff;
 mod error;
 mod http;
 mod local;
