@@ -37,8 +37,7 @@ pub fn changes(store: &Store, objects: &Objects, old: &oid, new: &oid, limit: us
         let after = store.find(objects, new, &mut after)?.data;
         let iter = |data| TreeRefIter::from_bytes(data, store.hash());
         let mut counter = Counter { changes: Changes::default(), left: limit };
-        let done =
-            gix_diff::tree(iter(before), iter(after), &mut State::default(), objects, &mut counter);
+        let done = gix_diff::tree(iter(before), iter(after), &mut State::default(), objects, &mut counter);
         Ok(done.is_ok().then_some(counter.changes))
     };
     count().ok().flatten()

@@ -25,6 +25,7 @@ mod ident;
 mod links;
 pub mod manifest;
 mod names;
+pub mod plan;
 mod walk;
 pub mod write;
 
