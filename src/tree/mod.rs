@@ -18,6 +18,7 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use crate::config::Symlinks;
 use crate::error::{Advice, Remedy};
 
+pub mod apply;
 pub mod attributes;
 mod collide;
 mod encoding;
@@ -26,6 +27,7 @@ mod links;
 pub mod manifest;
 mod names;
 pub mod plan;
+pub mod survey;
 mod walk;
 pub mod write;
 

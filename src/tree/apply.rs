@@ -1,0 +1,278 @@
+//! Carries out a plan: turns a spare (or an empty folder) into the next tree, on all cores.
+//!
+//! The folder is private while this runs: no reader finds it, its manifest is gone, and the lock keeps other agents out. Every name in
+//! the listing was checked, and no link of the listing is the parent of another entry; what stands in the way was removed
+//! before. Files are created, never opened for writing, and renamed over what was there: whoever still has an old one open keeps
+//! its content. A crash leaves a private folder that the next start removes.
+
+use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use gix::bstr::{BStr, BString, ByteSlice as _};
+use gix::index::entry::Stat;
+use gix::index::fs::Metadata;
+use gix::objs::Find as _;
+
+use super::attributes::Converter;
+use super::plan::{Mtime, Plan, Work};
+use super::write::Error;
+use super::{Entry, Kind, Listing};
+use crate::deadline::Deadline;
+use crate::git::store::Objects;
+
+/// Entries that a thread takes at once: enough to make the counter cheap, few enough to share the end.
+const BATCH: usize = 64;
+/// Below this a second thread costs more than it brings.
+const ALONE: usize = 256;
+/// More threads only wait for the file system.
+const MOST_THREADS: usize = 8;
+
+/// What to build, and for whom.
+pub struct Apply<'a> {
+    /// What the tree is to hold.
+    pub listing: &'a Listing,
+    /// What to do.
+    pub plan: &'a Plan,
+    /// Whether times matter: not for the first tree of all, which is compared with nothing. They are set by hand, since a
+    /// file server's clock is not ours, and the kernel's is a tick behind the one we read.
+    pub set_times: bool,
+    /// Files and folders are writable by the group.
+    pub group_write: bool,
+    /// When to give up.
+    pub deadline: &'a Deadline,
+}
+
+impl Apply<'_> {
+    /// Does it below `dir`. Returns what the kernel says of each entry that was worked on, with its place in the listing.
+    pub fn run(
+        &self,
+        objects: &Objects,
+        converter: Option<&Converter>,
+        dir: &Path,
+    ) -> Result<Vec<(usize, Stat)>, Error> {
+        self.clear(dir)?;
+        for folder in self.plan.make_folders.iter().filter(|folder| !folder.is_empty()) {
+            self.folder(&join(dir, folder.as_ref()))?;
+        }
+        let mut done = self.write(objects, converter, dir)?;
+        for work in &self.plan.retime {
+            let entry = &self.listing.entries()[work.entry];
+            let path = join(dir, entry.path.as_ref());
+            set_mtime(&path, work.mtime).map_err(failed("set the time of", &path))?;
+            done.push((work.entry, stat(&path)?));
+        }
+        for (folder, mtime) in self.plan.folders.iter().filter(|_| self.set_times) {
+            let path = join(dir, folder.as_ref());
+            set_mtime(&path, *mtime).map_err(failed("set the time of", &path))?;
+        }
+        Ok(done)
+    }
+
+    /// Removes what the new tree does not have.
+    fn clear(&self, dir: &Path) -> Result<(), Error> {
+        for path in &self.plan.remove {
+            let path = join(dir, path.as_ref());
+            tolerate_absence(fs::remove_file(&path)).map_err(failed("remove", &path))?;
+        }
+        for folder in &self.plan.remove_folders {
+            let path = join(dir, folder.as_ref());
+            tolerate_absence(fs::remove_dir(&path)).map_err(failed("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    fn folder(&self, path: &Path) -> Result<(), Error> {
+        DirBuilder::new().mode(0o777).create(path).map_err(failed("make the folder", path))?;
+        if self.group_write {
+            let mode = fs::Permissions::from_mode(crate::umask::apply(0o775, true));
+            fs::set_permissions(path, mode).map_err(failed("make group-writable", path))?;
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        objects: &Objects,
+        converter: Option<&Converter>,
+        dir: &Path,
+    ) -> Result<Vec<(usize, Stat)>, Error> {
+        let works = &self.plan.write;
+        let threads = match works.len() {
+            n if n < ALONE => 1,
+            _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)),
+        };
+        let next = AtomicUsize::new(0);
+        let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
+        let work = |objects: Objects, converter: Option<Converter>| -> Result<(), Error> {
+            let mut writer = Writer { apply: self, objects, converter, dir, blob: Vec::new() };
+            let mut done = Vec::new();
+            loop {
+                let start = next.fetch_add(BATCH, Ordering::Relaxed);
+                let Some(batch) = works.get(start..works.len().min(start + BATCH)).filter(|b| !b.is_empty())
+                else {
+                    all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut done);
+                    return Ok(());
+                };
+                self.deadline.check()?;
+                for work in batch {
+                    done.push((work.entry, writer.put(work)?));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                .map(|_| {
+                    let (objects, converter) = (objects.clone(), converter.cloned());
+                    scope.spawn(|| work(objects, converter))
+                })
+                .collect();
+            let first = work(objects.clone(), converter.cloned());
+            others.into_iter().fold(first, |result, other| {
+                let ended = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result.and(ended)
+            })
+        })?;
+        Ok(all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+/// One thread's tools.
+struct Writer<'a> {
+    apply: &'a Apply<'a>,
+    objects: Objects,
+    converter: Option<Converter>,
+    dir: &'a Path,
+    blob: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, work: &Work) -> Result<Stat, Error> {
+        let entry = &self.apply.listing.entries()[work.entry];
+        match self.objects.try_find(&entry.id, &mut self.blob) {
+            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => {}
+            _ => return Err(Error::Damaged { id: entry.id }),
+        }
+        let path = join(self.dir, entry.path.as_ref());
+        match entry.kind {
+            Kind::Symlink => self.link(&path, work)?,
+            _ => self.file(entry, &path, work)?,
+        }
+        stat(&path)
+    }
+
+    fn link(&self, path: &Path, work: &Work) -> Result<(), Error> {
+        let target = Path::new(std::ffi::OsStr::from_bytes(&self.blob));
+        let made = match std::os::unix::fs::symlink(target, path) {
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                let temp = beside(path);
+                std::os::unix::fs::symlink(target, &temp).and_then(|()| fs::rename(&temp, path))
+            }
+            other => other,
+        };
+        made.map_err(failed("make the link", path))?;
+        if self.apply.set_times {
+            set_mtime(path, work.mtime).map_err(failed("set the time of", path))?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, entry: &Entry, path: &Path, work: &Work) -> Result<(), Error> {
+        let bytes = match &mut self.converter {
+            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+            None => std::borrow::Cow::Borrowed(&self.blob[..]),
+        };
+        let (file, temp) = match self.create(path, entry.kind) {
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                let temp = beside(path);
+                (self.create(&temp, entry.kind).map_err(failed("create", path))?, Some(temp))
+            }
+            other => (other.map_err(failed("create", path))?, None),
+        };
+        (&file).write_all(&bytes).map_err(failed("write", path))?;
+        if self.apply.set_times {
+            let times = FileTimes::new().set_modified(system_time(work.mtime));
+            file.set_times(times).map_err(failed("set the time of", path))?;
+        }
+        if let Some(temp) = temp {
+            fs::rename(&temp, path).map_err(failed("put in place", path))?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, path: &Path, kind: Kind) -> io::Result<File> {
+        let (mode, group) = match kind {
+            Kind::Executable => (0o755, 0o775),
+            _ => (0o644, 0o664),
+        };
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        if self.apply.group_write {
+            file.set_permissions(fs::Permissions::from_mode(crate::umask::apply(group, true)))?;
+        }
+        Ok(file)
+    }
+}
+
+/// Removes what the manifest of a spare does not know, and everything below it.
+pub fn remove_extras(dir: &Path, extras: &[BString]) -> Result<(), Error> {
+    for extra in extras {
+        let path = join(dir, extra.as_ref());
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(err) => Err(err),
+        };
+        tolerate_absence(removed).map_err(failed("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
+}
+
+/// A name in the same folder that nothing in a repository has: it holds a control character.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".\u{1}{:016x}", fastrand::u64(..)))
+}
+
+/// Never follows a link.
+fn set_mtime(path: &Path, mtime: Mtime) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
+    };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn system_time(mtime: Mtime) -> SystemTime {
+    let nanos = Duration::from_nanos(mtime.nanos.into());
+    match u64::try_from(mtime.seconds) {
+        Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + nanos,
+        Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(mtime.seconds.unsigned_abs()) + nanos,
+    }
+}
+
+fn stat(path: &Path) -> Result<Stat, Error> {
+    let metadata = Metadata::from_path_no_follow(path).map_err(failed("look at", path))?;
+    // Only a clock before 1970 fails here; git then looks at the content, which is right.
+    Ok(Stat::from_fs(&metadata).unwrap_or_default())
+}
+
+fn join(dir: &Path, path: &BStr) -> PathBuf {
+    dir.join(Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Io { doing, path, source }
+}
