@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 
+use super::failure::Failure;
 use super::files;
-use super::pass::{self, Failure, Outcome, Report};
+use super::pass::{self, Outcome, Report};
 use super::schedule::{self, Next, Pace, Past};
 use super::source::{self, Parts, Source};
 use super::status::Board;
