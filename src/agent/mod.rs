@@ -8,6 +8,7 @@ mod failure;
 mod files;
 pub mod pass;
 pub mod pid1;
+mod reload;
 mod resolve;
 mod revision;
 pub mod schedule;

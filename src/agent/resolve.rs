@@ -29,15 +29,7 @@ impl Pass<'_> {
     /// **resolve**: which commit should be live. Changes nothing.
     pub(super) fn resolve(&mut self) -> Result<Target, Failure> {
         let source = &mut *self.source;
-        let text = match &source.config.reference {
-            RefChoice::Fixed(text) => text.clone(),
-            RefChoice::File(path) => read_ref_file(path).map_err(|reason| Failure {
-                stage: Stage::Resolve,
-                message: format!("ref file `{}`: {reason}", path.display()),
-                hint: Some("its first line is the ref".into()),
-                remedy: Remedy::Human,
-            })?,
-        };
+        let text = asked_for(&source.config.reference)?;
         let wanted = Wanted::parse(&text).map_err(|err| Failure {
             stage: Stage::Resolve,
             message: format!("the ref cannot be used: {err}"),
@@ -121,6 +113,19 @@ impl Pass<'_> {
             date(a).cmp(&date(b)).then_with(|| a.name.cmp(&b.name))
         });
         Ok(youngest.expect("a tie has at least two"))
+    }
+}
+
+/// The ref, as it was asked for: from the option, or from the file as it is now.
+pub(super) fn asked_for(choice: &RefChoice) -> Result<String, Failure> {
+    match choice {
+        RefChoice::Fixed(text) => Ok(text.clone()),
+        RefChoice::File(path) => read_ref_file(path).map_err(|reason| Failure {
+            stage: Stage::Resolve,
+            message: format!("ref file `{}`: {reason}", path.display()),
+            hint: Some("its first line is the ref".into()),
+            remedy: Remedy::Human,
+        }),
     }
 }
 
