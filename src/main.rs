@@ -68,8 +68,8 @@ fn run(inputs: &Inputs) -> anyhow::Result<u8> {
         tracing::info!(%address, "probes and metrics are served");
     }
     let _reaper = pid1::spawn(&pid1::Children::new()).context("cannot watch for children")?;
-    let mut running = app.spawn().context("cannot start a thread")?;
-    let messages = running.sender();
+    // Before anything runs: as process 1, a signal without a handler is lost.
+    let messages = app.sender();
     let _signals = signals::listen(sync_on_signal, move |event| {
         // Nobody listens any more when the process is on its way out.
         let _ = match event {
@@ -79,6 +79,7 @@ fn run(inputs: &Inputs) -> anyhow::Result<u8> {
         };
     })
     .context("cannot listen for signals")?;
+    let mut running = app.spawn().context("cannot start a thread")?;
     let end = running.wait(|| load(inputs).map_err(|errors| errors.to_string()));
     running.drain();
     Ok(if end == End::Fine { 0 } else { EXIT_FAILED })

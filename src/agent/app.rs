@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,10 @@ use crate::{check, hooks, http};
 
 /// How long what runs may take to end after `SIGTERM`. What is left then is abandoned: a crash at any point is safe.
 const DRAIN: Duration = Duration::from_secs(4);
+/// How long the configuration file must be quiet: an editor that writes it in two steps must not have half of it read.
+const SETTLE: Duration = Duration::from_millis(200);
+/// How often what cannot be seen to come (a folder that is made later) is looked for.
+const RENEW: Duration = Duration::from_secs(60);
 /// The owner's name in the watch for the configuration file; no source is called that.
 const CONFIG_FILE: &str = "(configuration)";
 
@@ -33,6 +37,8 @@ pub struct App {
     metrics: Metrics,
     server: Option<(http::Server, SocketAddr)>,
     runtime: tokio::runtime::Runtime,
+    messages: Sender<Message>,
+    inbox: Receiver<Message>,
 }
 
 /// Why the process ends.
@@ -55,6 +61,11 @@ pub enum Message {
     Terminate,
     /// The configuration file changed.
     ConfigChanged,
+    /// A file that a source depends on changed.
+    FileChanged {
+        /// The source's name.
+        source: String,
+    },
 }
 
 impl App {
@@ -71,7 +82,13 @@ impl App {
             }
             _ => None,
         };
-        Ok(App { config, metrics: Metrics::new(), server, runtime })
+        let (messages, inbox) = channel();
+        Ok(App { config, metrics: Metrics::new(), server, runtime, messages, inbox })
+    }
+
+    /// Where to send messages: for signal handlers and the like. What is sent before [`App::spawn`] is heard after it.
+    pub fn sender(&self) -> Sender<Message> {
+        self.messages.clone()
     }
 
     /// Where probes and metrics are served.
@@ -81,9 +98,8 @@ impl App {
 
     /// Starts everything.
     pub fn spawn(self) -> io::Result<Running> {
-        let App { config, metrics, server, runtime } = self;
+        let App { config, metrics, server, runtime, messages, inbox } = self;
         let board = Board::default();
-        let (messages, inbox) = channel();
         let events = messages.clone();
         let shared = Shared {
             board: board.clone(),
@@ -94,7 +110,7 @@ impl App {
             one_time: config.process.one_time,
             on_locked: config.process.on_locked,
         };
-        let window = Window { board, metrics: config.process.http_metrics.then(|| metrics.clone()) };
+        let window = Window::new(board, config.process.http_metrics.then(|| metrics.clone()));
         std::thread::Builder::new().name("service".into()).spawn(move || {
             runtime.block_on(async move {
                 // Probes are answered while the rest is drained, so this ends with the process alone.
@@ -108,14 +124,25 @@ impl App {
         if let Err(err) = &watch {
             tracing::warn!("files cannot be watched, periods have to do: {err}");
         }
-        let mut running =
-            Running { config, shared, metrics, workers: HashMap::new(), watch: watch.ok(), messages, inbox };
+        let mut running = Running {
+            config,
+            shared,
+            metrics,
+            workers: HashMap::new(),
+            watch: watch.ok(),
+            messages,
+            inbox,
+            failed: false,
+            reload_at: None,
+        };
         if let (Some(watch), Some(path)) = (&mut running.watch, &running.config.process.config_file) {
             let messages = running.messages.clone();
             watch.file(CONFIG_FILE, path, Arc::new(move || drop(messages.send(Message::ConfigChanged))));
         }
+        let nobody = Stop::new();
+        nobody.request();
         for source in running.config.sources.clone() {
-            running.start(source)?;
+            running.start(source, &nobody)?;
         }
         Ok(running)
     }
@@ -123,19 +150,24 @@ impl App {
 
 /// Threads run.
 pub struct Running {
-    config: Config,
-    shared: Shared,
-    metrics: Metrics,
-    workers: HashMap<String, WorkerHandle>,
-    watch: Option<Watch>,
+    pub(super) config: Config,
+    pub(super) shared: Shared,
+    pub(super) metrics: Metrics,
+    pub(super) workers: HashMap<String, WorkerHandle>,
+    pub(super) watch: Option<Watch>,
     messages: Sender<Message>,
     inbox: Receiver<Message>,
+    /// A source gave up; in one-time mode the others still have their pass.
+    failed: bool,
+    /// When the configuration file will have been quiet for long enough.
+    reload_at: Option<Instant>,
 }
 
-struct WorkerHandle {
+/// A worker, from outside.
+pub(super) struct WorkerHandle {
     triggers: Sender<Trigger>,
     stop: Stop,
-    thread: JoinHandle<()>,
+    pub(super) thread: JoinHandle<()>,
 }
 
 impl Running {
@@ -152,29 +184,62 @@ impl Running {
     /// Handles messages until the process should end. `reload` reads the configuration again, or says in one text what is
     /// wrong with it.
     pub fn wait(&mut self, mut reload: impl FnMut() -> Result<Config, String>) -> End {
+        let mut renew_at = Instant::now() + RENEW;
         loop {
-            let message = self.inbox.recv().expect("we hold a sender ourselves");
-            match message {
-                Message::Terminate => {
-                    tracing::info!("asked to stop");
-                    return End::Fine;
-                }
-                Message::Worker(Event::GaveUp { .. }) => return End::Failed,
-                Message::Worker(Event::Done { source }) => {
-                    self.workers.remove(&source);
-                    if self.workers.is_empty() {
-                        return End::Fine;
+            let next = self.reload_at.map_or(renew_at, |at| at.min(renew_at));
+            match self.inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(message) => {
+                    if let Some(end) = self.handle(message) {
+                        return end;
                     }
                 }
-                Message::Sync => {
-                    for worker in self.workers.values() {
-                        // One that has ended needs no waking.
-                        let _ = worker.triggers.send(Trigger::Signal);
-                    }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender ourselves"),
+            }
+            let now = Instant::now();
+            if self.reload_at.is_some_and(|at| at <= now) {
+                self.reload_at = None;
+                self.reload(reload());
+            }
+            if renew_at <= now {
+                renew_at = now + RENEW;
+                if let Some(watch) = &mut self.watch {
+                    watch.renew();
                 }
-                Message::ConfigChanged => self.reload(reload()),
             }
         }
+    }
+
+    fn handle(&mut self, message: Message) -> Option<End> {
+        match message {
+            Message::Terminate => {
+                tracing::info!("asked to stop");
+                return Some(End::Fine);
+            }
+            Message::Worker(event) => {
+                let (Event::GaveUp { source } | Event::Done { source }) = &event;
+                self.workers.remove(source);
+                self.failed |= matches!(event, Event::GaveUp { .. });
+                if self.failed && !self.shared.one_time {
+                    return Some(End::Failed);
+                }
+                if self.workers.is_empty() {
+                    return Some(if self.failed { End::Failed } else { End::Fine });
+                }
+            }
+            Message::Sync => self.workers.values().for_each(|worker| worker.wake(Trigger::Signal)),
+            Message::FileChanged { source } => {
+                // The worker first: it need not wait until links were followed again.
+                if let Some(worker) = self.workers.get(&source) {
+                    worker.wake(Trigger::FileChanged);
+                }
+                if let Some(watch) = &mut self.watch {
+                    watch.refresh();
+                }
+            }
+            Message::ConfigChanged => self.reload_at = Some(Instant::now() + SETTLE),
+        }
+        None
     }
 
     /// Stops everything; what has not ended in time is abandoned, which is safe at any point.
@@ -191,97 +256,49 @@ impl Running {
             drop(done);
         });
         match all_done.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+            Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!("abandoned a pass that did not end in time")
             }
             _ => tracing::info!("stopped"),
         }
     }
 
-    fn reload(&mut self, new: Result<Config, String>) {
-        if let Some(watch) = &mut self.watch {
-            watch.refresh();
-        }
-        let new = match new {
-            Ok(new) => new,
-            Err(text) => {
-                self.metrics.config_reload(false);
-                tracing::error!("the changed configuration is not used, the old one stays: {text}");
-                return;
-            }
-        };
-        self.metrics.config_reload(true);
-        if new.process != self.config.process {
-            tracing::warn!("settings of the process changed: they take effect with the next start");
-        }
-        let old: HashMap<String, SourceConfig> =
-            self.config.sources.iter().map(|source| (source.name.clone(), source.clone())).collect();
-        // Whether a root is shared decides where a source's things are, so it counts as a setting of the source.
-        let shared_before = shared_roots(&self.config.sources);
-        let shared_now = shared_roots(&new.sources);
-        let same = |source: &SourceConfig| {
-            old.get(&source.name).is_some_and(|old| old == source)
-                && shared_before.contains(&source.root) == shared_now.contains(&source.root)
-        };
-        let (kept, changed): (Vec<_>, Vec<_>) = new.sources.iter().cloned().partition(same);
-        let kept: HashSet<String> = kept.into_iter().map(|source| source.name).collect();
-        let gone: Vec<String> = self.workers.keys().filter(|name| !kept.contains(*name)).cloned().collect();
-        for name in &gone {
-            self.stop(name);
-        }
-        for name in old.keys().filter(|name| !new.sources.iter().any(|source| source.name == **name)) {
-            self.shared.board.remove(name);
-            self.metrics.forget(name);
-            tracing::info!(source = name, "no longer configured; what it published stays");
-        }
-        let (restarted, kept) = (changed.len(), kept.len());
-        self.config.sources = new.sources;
-        for source in changed {
-            if let Err(err) = self.start(source) {
-                tracing::error!("cannot start a thread: {err}");
-            }
-        }
-        tracing::info!(restarted, kept, "the changed configuration is in use");
-    }
-
-    fn start(&mut self, config: SourceConfig) -> io::Result<()> {
+    /// Starts a source's thread; it does nothing before `predecessors` is requested or it is asked to stop.
+    pub(super) fn start(&mut self, config: SourceConfig, predecessors: &Stop) -> io::Result<()> {
         let (triggers, inbox) = channel();
         let stop = Stop::new();
-        self.watch_for(&config, &triggers);
+        self.watch_for(&config);
         let name = config.name.clone();
         let shared_root = shared_roots(&self.config.sources).contains(&config.root);
         self.shared.board.update(&name, |_| {});
         let metrics = self.metrics.source(&name);
         let parts = Box::new(|| Parts { gate: Box::new(check::Open), announcer: Box::new(hooks::Nobody) });
         let (shared, stops) = (self.shared.clone(), stop.clone());
-        // Built inside: what a worker owns never leaves its thread.
+        let (source, predecessors) = (name.clone(), predecessors.clone());
         let thread = std::thread::Builder::new().name(format!("source {name}")).spawn(move || {
-            Worker::new(config, shared_root, shared, stops, inbox, metrics, parts).run();
+            let events = shared.events.clone();
+            let body = || {
+                shared.runtime.block_on(async {
+                    tokio::select! { () = predecessors.requested() => {}, () = stops.requested() => {} }
+                });
+                // Built inside: what a worker owns never leaves its thread.
+                Worker::new(config, shared_root, shared, stops, inbox, metrics, parts).run();
+            };
+            // A pass that panics is the worker's affair. If the worker does, nobody is left to sync: the process ends, and
+            // whoever runs it sees that, rather than a source that is silent for ever.
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
+                events(Event::GaveUp { source });
+            }
         })?;
         self.workers.insert(name, WorkerHandle { triggers, stop, thread });
         Ok(())
     }
 
-    /// Stops one source and waits for it: its successor needs its root.
-    fn stop(&mut self, name: &str) {
-        if let Some(watch) = &mut self.watch {
-            watch.forget(name);
-        }
-        if let Some(worker) = self.workers.remove(name) {
-            worker.ask_to_stop();
-            // It ends promptly: every wait of a pass sees the wish to stop.
-            drop(worker.thread.join());
-        }
-    }
-
-    fn watch_for(&mut self, config: &SourceConfig, triggers: &Sender<Trigger>) {
+    fn watch_for(&mut self, config: &SourceConfig) {
         let Some(watch) = &mut self.watch else { return };
         let wake = || -> Wake {
-            let triggers = triggers.clone();
-            Arc::new(move || {
-                // A worker that has ended needs no waking.
-                let _ = triggers.send(Trigger::FileChanged);
-            })
+            let (messages, source) = (self.messages.clone(), config.name.clone());
+            Arc::new(move || drop(messages.send(Message::FileChanged { source: source.clone() })))
         };
         if let RefChoice::File(path) = &config.reference {
             watch.file(&config.name, path, wake());
@@ -296,14 +313,19 @@ impl Running {
 }
 
 impl WorkerHandle {
-    fn ask_to_stop(&self) {
+    pub(super) fn ask_to_stop(&self) {
         self.stop.request();
-        let _ = self.triggers.send(Trigger::Stop);
+        self.wake(Trigger::Stop);
+    }
+
+    fn wake(&self, trigger: Trigger) {
+        // One that has ended needs no waking.
+        let _ = self.triggers.send(trigger);
     }
 }
 
 /// Roots that more than one source uses.
-fn shared_roots(sources: &[SourceConfig]) -> HashSet<PathBuf> {
+pub(super) fn shared_roots(sources: &[SourceConfig]) -> HashSet<PathBuf> {
     let mut seen = HashSet::new();
     sources.iter().filter(|source| !seen.insert(&source.root)).map(|source| source.root.clone()).collect()
 }

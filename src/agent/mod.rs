@@ -4,9 +4,13 @@
 //! Decisions about time are pure ([`schedule`]). Everyone else reads the [`status`] board.
 
 pub mod app;
+mod failure;
 mod files;
 pub mod pass;
 pub mod pid1;
+mod reload;
+mod resolve;
+mod revision;
 pub mod schedule;
 pub mod signals;
 mod source;
@@ -15,3 +19,5 @@ mod watch;
 mod worker;
 
 pub use app::{App, End, Message, Running};
+pub use failure::Failure;
+pub use revision::Changes;

@@ -9,17 +9,19 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::ObjectId;
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::ByteSlice as _;
 use gix::objs::Exists as _;
 
+use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
+use super::resolve::Target;
+use super::revision::{Candidate, Changes, compare};
 use super::source::Source;
-use crate::check::{Revision, Verdict};
-use crate::config::{RefChoice, Submodules};
+use crate::check::Verdict;
+use crate::config::Submodules;
 use crate::deadline::Deadline;
-use crate::error::{Advice, Remedy};
-use crate::git::refs::{Choice, Found, Wanted};
+use crate::error::Remedy;
+use crate::git;
 use crate::git::store::Objects;
-use crate::git::{self, auth};
 use crate::hooks::Publication;
 use crate::metrics::Stage;
 use crate::publish::state::{Published, Retired, seconds};
@@ -63,48 +65,6 @@ pub struct Report {
     pub took: HashMap<&'static str, Duration>,
 }
 
-/// The difference between two revisions, in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// New paths.
-    pub added: usize,
-    /// Paths whose content or mode differs.
-    pub changed: usize,
-    /// Paths that are gone.
-    pub removed: usize,
-}
-
-/// How a pass ended badly.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Where.
-    pub stage: Stage,
-    /// Why, for people.
-    pub message: String,
-    /// What a human can do.
-    pub hint: Option<String>,
-    /// What the schedule should do.
-    pub remedy: Remedy,
-}
-
-impl Failure {
-    /// The message with its hint, on one line.
-    pub fn line(&self) -> String {
-        match &self.hint {
-            Some(hint) => format!("{} (hint: {hint})", self.message),
-            None => self.message.clone(),
-        }
-    }
-}
-
-/// A ref, resolved.
-struct Target {
-    reference: String,
-    wanted: String,
-    fetch: ObjectId,
-    commit: Option<ObjectId>,
-}
-
 /// What the link leads to, if that is a whole tree.
 struct Live {
     path: PathBuf,
@@ -117,9 +77,9 @@ pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Fail
     pass.run()
 }
 
-struct Pass<'a> {
-    source: &'a mut Source,
-    deadline: Rc<Deadline>,
+pub(super) struct Pass<'a> {
+    pub(super) source: &'a mut Source,
+    pub(super) deadline: Rc<Deadline>,
     took: HashMap<&'static str, Duration>,
     bytes: u64,
 }
@@ -159,103 +119,6 @@ impl Pass<'_> {
         self.source.metrics.stage(stage, took);
         *self.took.entry(stage.name()).or_default() += took;
         result
-    }
-
-    /// **resolve**: which commit should be live. Changes nothing.
-    fn resolve(&mut self) -> Result<Target, Failure> {
-        let source = &mut *self.source;
-        let text = match &source.config.reference {
-            RefChoice::Fixed(text) => text.clone(),
-            RefChoice::File(path) => read_ref_file(path).map_err(|reason| Failure {
-                stage: Stage::Resolve,
-                message: format!("ref file `{}`: {reason}", path.display()),
-                hint: Some("its first line is the ref".into()),
-                remedy: Remedy::Human,
-            })?,
-        };
-        let wanted = Wanted::parse(&text).map_err(|err| Failure {
-            stage: Stage::Resolve,
-            message: format!("the ref cannot be used: {err}"),
-            hint: None,
-            remedy: Remedy::Human,
-        })?;
-        let login = auth::login(&source.config.auth).map_err(failed(Stage::Resolve))?;
-        source.remote.arm(&self.deadline, login.as_ref());
-        let found = self.find(&wanted).map_err(failed(Stage::Resolve))?;
-        if found.shadows_tag && self.source.warned_shadow.as_deref() != Some(&found.name) {
-            tracing::warn!(reference = found.name, "a tag has the same name; the branch wins");
-            self.source.warned_shadow = Some(found.name.clone());
-        }
-        if let Some(commit) = found.commit {
-            self.source.metrics.remote(&commit.to_string(), &found.name);
-        }
-        Ok(Target { reference: found.name, wanted: text, fetch: found.fetch, commit: found.commit })
-    }
-
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, git::Error> {
-        let remote = self.source.remote.shown().to_owned();
-        if let Wanted::Id(id) = wanted {
-            // An id never moves: nothing to ask.
-            let Choice::Found(mut found) = wanted.choose(&[]) else { unreachable!("an id is always found") };
-            if id.kind() == self.source.store.hash()
-                && let Ok(objects) = self.source.store.objects()
-                && let Ok((commit, _)) = self.source.store.peel_to_commit(&objects, id, &remote)
-            {
-                found.commit = Some(commit);
-            }
-            self.source.set_hash(id.kind())?;
-            return Ok(found);
-        }
-        let listed = self.source.remote.list(&wanted.prefixes())?;
-        match wanted.choose(&listed.refs) {
-            Choice::Found(found) => {
-                self.source.set_hash(listed.hash)?;
-                Ok(found)
-            }
-            Choice::Tie(tied) => {
-                self.source.set_hash(listed.hash)?;
-                self.newest(tied)
-            }
-            Choice::Unborn(branch) => {
-                Err(git::Error::Empty { remote, detail: format!("`{branch}` has no commit yet") })
-            }
-            Choice::Missing => {
-                let all =
-                    self.source.remote.list(&["HEAD".into(), "refs/heads/".into(), "refs/tags/".into()])?;
-                if !all.refs.iter().any(|found| found.id.is_some()) {
-                    return Err(git::Error::Empty { remote, detail: "it has no branch and no tag".into() });
-                }
-                Err(git::Error::NoSuchRef {
-                    remote,
-                    wanted: wanted.shown(),
-                    similar: wanted.similar(&all.refs),
-                })
-            }
-        }
-    }
-
-    /// Among tags of one version the youngest wins; only their objects tell when they were made.
-    fn newest(&mut self, tied: Vec<Found>) -> Result<Found, git::Error> {
-        let source = &mut *self.source;
-        let unknown: Vec<ObjectId> =
-            tied.iter().map(|tag| tag.fetch).filter(|id| !source.tag_dates.contains_key(id)).collect();
-        if !unknown.is_empty() {
-            let objects = source.store.objects()?;
-            let absent: Vec<ObjectId> = unknown.iter().filter(|id| !objects.exists(id)).copied().collect();
-            if !absent.is_empty() {
-                source.remote.fetch_heads(&source.store, &absent)?;
-            }
-            let objects = source.store.objects()?;
-            for id in unknown {
-                let date = source.store.date(&objects, &id)?;
-                source.tag_dates.insert(id, date);
-            }
-        }
-        let youngest = tied.into_iter().max_by(|a, b| {
-            let date = |tag: &Found| source.tag_dates.get(&tag.fetch).copied().unwrap_or_default();
-            date(a).cmp(&date(b)).then_with(|| a.name.cmp(&b.name))
-        });
-        Ok(youngest.expect("a tie has at least two"))
     }
 
     /// The tree that the link leads to, if it is whole.
@@ -561,121 +424,5 @@ impl Pass<'_> {
         let old = tree::walk(objects, &root, &self.source.config.limits, &policy, self.deadline.interrupt())
             .ok()?;
         Some(compare(&old, new))
-    }
-}
-
-/// Both are sorted by path.
-fn compare(old: &Listing, new: &Listing) -> Changes {
-    let (mut old, mut new) = (old.entries().iter().peekable(), new.entries().iter().peekable());
-    let mut changes = Changes::default();
-    loop {
-        match (old.peek(), new.peek()) {
-            (None, None) => return changes,
-            (Some(a), Some(b)) if a.path == b.path => {
-                changes.changed += usize::from((a.id, a.kind) != (b.id, b.kind));
-                old.next();
-                new.next();
-            }
-            (Some(a), Some(b)) if a.path < b.path => {
-                changes.removed += 1;
-                old.next();
-            }
-            (Some(_), None) => {
-                changes.removed += 1;
-                old.next();
-            }
-            (_, Some(_)) => {
-                changes.added += 1;
-                new.next();
-            }
-        }
-    }
-}
-
-/// A failure, and whether the object store is to blame.
-struct Broken {
-    failure: Failure,
-    damaged: bool,
-}
-
-impl Broken {
-    fn new(stage: Stage, err: &dyn Advice) -> Self {
-        Broken { failure: Failure::of(stage, err), damaged: false }
-    }
-}
-
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
-        Broken { failure, damaged: false }
-    }
-}
-
-fn failed<E: Advice>(stage: Stage) -> impl FnOnce(E) -> Failure {
-    move |err| Failure::of(stage, &err)
-}
-
-fn broken(stage: Stage) -> impl Fn(git::Error) -> Broken {
-    move |err| Broken {
-        damaged: matches!(err, git::Error::Damaged { .. }),
-        failure: Failure::of(stage, &err),
-    }
-}
-
-fn broken_tree(stage: Stage) -> impl Fn(tree::Error) -> Broken {
-    move |err| {
-        let damaged = matches!(err, tree::Error::Missing { .. } | tree::Error::Read { .. });
-        Broken { damaged, failure: Failure::of(stage, &err) }
-    }
-}
-
-fn on_disk(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Broken + use<> {
-    let path = path.to_owned();
-    move |source| Broken::new(Stage::Stage, &publish::Error::Io { doing, path, source })
-}
-
-fn broken_write(err: write::Error) -> Broken {
-    Broken { damaged: matches!(err, write::Error::Damaged { .. }), failure: Failure::of(Stage::Stage, &err) }
-}
-
-/// The first line of the file.
-fn read_ref_file(path: &Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let file = std::fs::File::open(path).map_err(|err| err.to_string())?;
-    let mut text = String::new();
-    file.take(4096).read_to_string(&mut text).map_err(|err| err.to_string())?;
-    match text.lines().next().map(str::trim) {
-        Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err("empty".into()),
-    }
-}
-
-/// A revision in the object store, for the gate.
-struct Candidate<'a> {
-    commit: ObjectId,
-    listing: &'a Listing,
-    objects: &'a Objects,
-    converter: Option<&'a Converter>,
-}
-
-impl Revision for Candidate<'_> {
-    fn commit(&self) -> String {
-        self.commit.to_string()
-    }
-
-    fn paths(&self) -> Box<dyn Iterator<Item = &BStr> + '_> {
-        Box::new(self.listing.entries().iter().map(|entry| entry.path.as_bstr()))
-    }
-
-    fn read(&self, path: &BStr) -> Option<Vec<u8>> {
-        use gix::objs::Find as _;
-        let entry = self.listing.find(path)?;
-        let mut blob = Vec::new();
-        self.objects.try_find(&entry.id, &mut blob).ok()??;
-        match self.converter {
-            Some(converter) => {
-                Some(converter.clone().convert(path, entry.kind, &entry.id, &blob).into_owned())
-            }
-            None => Some(blob),
-        }
     }
 }

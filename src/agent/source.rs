@@ -7,10 +7,9 @@ use std::sync::Arc;
 use gix::ObjectId;
 use gix::hash::Kind;
 
-use super::pass::Failure;
+use super::failure::Failure;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
-use crate::error::Advice;
 use crate::git::{self, Remote, Store};
 use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
@@ -171,13 +170,6 @@ pub fn live(layout: &Layout) -> Option<(ObjectId, PathBuf)> {
             crate::tree::manifest::is_complete(&path, &layout.store, &commit).then_some((commit, path))
         }
         _ => None,
-    }
-}
-
-impl Failure {
-    /// An error of a stage, as the schedule and people see it.
-    pub fn of(stage: Stage, err: &dyn Advice) -> Self {
-        Failure { stage, message: err.to_string(), hint: err.hint(), remedy: err.remedy() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is live and why: one value a source, written by its worker, read by everyone else.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -61,16 +62,26 @@ impl Board {
 
 /// The board and the metrics, as the HTTP routes see them.
 pub struct Window {
-    /// What is live.
-    pub board: Board,
-    /// `None` when they were switched off.
-    pub metrics: Option<Metrics>,
+    board: Board,
+    metrics: Option<Metrics>,
+    was_ready: AtomicBool,
+}
+
+impl Window {
+    /// `metrics` is `None` when they were switched off.
+    pub fn new(board: Board, metrics: Option<Metrics>) -> Window {
+        Window { board, metrics, was_ready: AtomicBool::new(false) }
+    }
 }
 
 impl View for Window {
     fn readiness(&self) -> Readiness {
         let all = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.is_empty() && all.iter().all(|status| status.ready) {
+        // A source that a reload added must not take the ones that readers use out of service.
+        if self.was_ready.load(Ordering::Relaxed) {
+            Readiness::Ready
+        } else if !all.is_empty() && all.iter().all(|status| status.ready) {
+            self.was_ready.store(true, Ordering::Relaxed);
             Readiness::Ready
         } else if all.iter().any(|status| status.standby && !status.ready) {
             Readiness::Waiting("another agent owns the root and has published nothing yet")
@@ -90,13 +101,16 @@ mod tests {
 
     #[test]
     fn ready_means_every_source() {
-        let window = Window { board: Board::default(), metrics: None };
+        let window = Window::new(Board::default(), None);
         assert!(matches!(window.readiness(), Readiness::Waiting(_)), "no source yet");
         window.board.update("a", |status| status.ready = true);
         window.board.update("b", |_| {});
         assert!(matches!(window.readiness(), Readiness::Waiting(_)));
         window.board.update("b", |status| status.ready = true);
         assert_eq!(window.readiness(), Readiness::Ready);
+        window.board.update("c", |_| {});
+        assert_eq!(window.readiness(), Readiness::Ready, "never goes back");
+        window.board.remove("c");
         window.board.remove("b");
         assert_eq!(window.board.read().len(), 1);
     }

@@ -5,11 +5,11 @@
 //! configured. Where nothing can be watched (NFS, no inotify left), the period remains.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -17,6 +17,8 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 const MAX_LINKS: usize = 16;
 /// A watched file that is larger is compared by its size and time alone.
 const MAX_COMPARED: u64 = 1 << 20;
+/// Files that say what refs are, beside the folders of refs.
+const HEADS: [&str; 2] = ["HEAD", "packed-refs"];
 
 /// Wakes somebody.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -24,163 +26,194 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 /// What is watched, and for whom.
 pub struct Watch {
     watcher: RecommendedWatcher,
-    watched: Arc<Mutex<Watched>>,
+    /// What the kernel watches for us; `true` with everything below.
+    kernel: BTreeMap<PathBuf, bool>,
+    watched: Arc<Mutex<Vec<Watched>>>,
 }
 
-#[derive(Default)]
 struct Watched {
-    files: Vec<WatchedFile>,
-    /// Folders with refs of local upstreams; anything but a lock file below them counts.
-    folders: Vec<(PathBuf, String, Wake)>,
-    /// How many want each folder that the kernel watches for us.
-    users: HashMap<PathBuf, usize>,
+    owner: String,
+    what: What,
+    wake: Wake,
 }
 
-struct WatchedFile {
-    path: PathBuf,
-    owner: String,
-    /// Folders of the file and of the links to it, as they are now.
-    folders: BTreeSet<PathBuf>,
-    content: u64,
-    wake: Wake,
+enum What {
+    /// A file, through its folder and those of the links to it, as they are now.
+    File { path: PathBuf, folders: BTreeSet<PathBuf>, content: u64 },
+    /// A local upstream: the folders that `HEAD` and `packed-refs` are in, and those whose every file is a ref.
+    Refs { path: PathBuf, heads: BTreeSet<PathBuf>, refs: BTreeSet<PathBuf> },
 }
 
 impl Watch {
     /// Starts the watcher's thread. An error means that nothing can be watched here at all.
     pub fn new() -> notify::Result<Self> {
-        let watched = Arc::new(Mutex::new(Watched::default()));
+        let watched = Arc::new(Mutex::new(Vec::new()));
         let seen = watched.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if let Ok(event) = event {
-                for wake in hear(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), &event) {
-                    wake();
-                }
+                let wakes = hear(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), &event);
+                wakes.iter().for_each(|wake| wake());
             }
         })?;
-        Ok(Watch { watcher, watched })
+        Ok(Watch { watcher, kernel: BTreeMap::new(), watched })
     }
 
     /// Wakes when the file's content changes, however that happens. `owner` is who asks, for [`Watch::forget`].
     pub fn file(&mut self, owner: &str, path: &Path, wake: Wake) {
-        let folders = folders_of(path);
-        let file = WatchedFile {
-            path: path.to_owned(),
-            owner: owner.to_owned(),
-            content: content(path),
-            folders: folders.clone(),
-            wake,
-        };
-        self.lock().files.push(file);
-        for folder in folders {
-            self.add(&folder, RecursiveMode::NonRecursive);
-        }
+        let what = What::File { path: path.to_owned(), folders: folders_of(path), content: content(path) };
+        self.push(owner, what, wake);
     }
 
     /// Wakes when a ref of a local repository moves.
     pub fn repository(&mut self, owner: &str, path: &Path, wake: Wake) {
-        let git = if path.join("HEAD").is_file() { path.to_owned() } else { path.join(".git") };
-        for (folder, mode) in
-            [(git.clone(), RecursiveMode::NonRecursive), (git.join("refs"), RecursiveMode::Recursive)]
-        {
-            let Ok(folder) = fs::canonicalize(folder) else { continue };
-            self.lock().folders.push((folder.clone(), owner.to_owned(), wake.clone()));
-            self.add(&folder, mode);
-        }
+        let (heads, refs) = ref_folders(path);
+        self.push(owner, What::Refs { path: path.to_owned(), heads, refs }, wake);
     }
 
-    /// Follows links again: call it when something woke, since a link may lead elsewhere now.
+    fn push(&mut self, owner: &str, what: What, wake: Wake) {
+        self.lock().push(Watched { owner: owner.to_owned(), what, wake });
+        self.tell_kernel(false);
+        // What changed before the kernel watched it.
+        self.look();
+    }
+
+    /// Follows links again: call it when something woke, since a link may lead elsewhere now. Wakes for what was missed.
     pub fn refresh(&mut self) {
-        let mut wanted = Vec::new();
-        for file in &mut self.lock().files {
-            let folders = folders_of(&file.path);
-            wanted.extend(folders.difference(&file.folders).cloned());
-            file.folders = folders;
+        self.follow(false);
+    }
+
+    /// The same for everything, call it now and then: a folder that was removed and made again, or was not there at the
+    /// start, has no other way to be found.
+    pub fn renew(&mut self) {
+        self.follow(true);
+    }
+
+    fn follow(&mut self, renew: bool) {
+        for watched in self.lock().iter_mut() {
+            match &mut watched.what {
+                What::File { path, folders, .. } => *folders = folders_of(path),
+                What::Refs { path, heads, refs } => (*heads, *refs) = ref_folders(path),
+            }
         }
-        for folder in wanted {
-            self.add(&folder, RecursiveMode::NonRecursive);
-        }
+        self.tell_kernel(renew);
+        self.look();
     }
 
     /// Ends what `owner` asked for.
     pub fn forget(&mut self, owner: &str) {
-        let mut gone = Vec::new();
-        {
-            let mut watched = self.lock();
-            watched.files.retain(|file| {
-                let keep = file.owner != owner;
-                if !keep {
-                    gone.extend(file.folders.iter().cloned());
+        self.lock().retain(|watched| watched.owner != owner);
+        self.tell_kernel(false);
+    }
+
+    /// Makes the kernel watch what somebody wants, and nothing else. `renew` asks again for what it should be watching.
+    fn tell_kernel(&mut self, renew: bool) {
+        let mut wanted: BTreeMap<PathBuf, bool> = BTreeMap::new();
+        for watched in self.lock().iter() {
+            match &watched.what {
+                What::File { folders, .. } => {
+                    folders.iter().for_each(|folder| _ = wanted.entry(folder.clone()).or_default());
                 }
-                keep
-            });
-            watched.folders.retain(|(folder, of, _)| {
-                let keep = of != owner;
-                if !keep {
-                    gone.push(folder.clone());
+                What::Refs { heads, refs, .. } => {
+                    heads.iter().for_each(|folder| _ = wanted.entry(folder.clone()).or_default());
+                    wanted.extend(refs.iter().map(|folder| (folder.clone(), true)));
                 }
-                keep
-            });
+            }
         }
-        for folder in gone {
-            let last = {
-                let mut watched = self.lock();
-                match watched.users.get_mut(&folder) {
-                    Some(users) if *users > 1 => {
-                        *users -= 1;
-                        false
-                    }
-                    Some(_) => watched.users.remove(&folder).is_some(),
-                    None => false,
+        let stale: Vec<PathBuf> = self
+            .kernel
+            .iter()
+            .filter(|(path, deep)| wanted.get(*path) != Some(deep))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for folder in stale {
+            self.kernel.remove(&folder);
+            // It may be gone itself.
+            let _ = self.watcher.unwatch(&folder);
+        }
+        for (folder, deep) in wanted {
+            if !renew && self.kernel.contains_key(&folder) {
+                continue;
+            }
+            let mode = if deep { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+            match self.watcher.watch(&folder, mode) {
+                Ok(()) => _ = self.kernel.insert(folder, deep),
+                Err(err) => {
+                    self.kernel.remove(&folder);
+                    tracing::debug!("cannot watch `{}`, the period has to do: {err}", folder.display());
                 }
-            };
-            if last {
-                // It may be gone itself.
-                let _ = self.watcher.unwatch(&folder);
             }
         }
     }
 
-    fn add(&mut self, folder: &Path, mode: RecursiveMode) {
-        let first = {
-            let mut watched = self.lock();
-            let users = watched.users.entry(folder.to_owned()).or_default();
-            *users += 1;
-            *users == 1
-        };
-        if first && let Err(err) = self.watcher.watch(folder, mode) {
-            self.lock().users.remove(folder);
-            tracing::debug!("cannot watch `{}`, the period has to do: {err}", folder.display());
-        }
+    /// Wakes for files that differ from when they were last looked at.
+    fn look(&self) {
+        let wakes: Vec<Wake> = self.lock().iter_mut().filter_map(changed).collect();
+        wakes.iter().for_each(|wake| wake());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Watched> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whom an event wakes.
-fn hear(watched: &mut Watched, event: &Event) -> Vec<Wake> {
+fn hear(all: &mut [Watched], event: &Event) -> Vec<Wake> {
     if matches!(event.kind, EventKind::Access(_)) {
         return Vec::new();
     }
     let mut wakes: Vec<Wake> = Vec::new();
-    for file in &mut watched.files {
-        if event.paths.iter().any(|path| path.parent().is_some_and(|folder| file.folders.contains(folder))) {
-            let now = content(&file.path);
-            if now != std::mem::replace(&mut file.content, now) {
-                wakes.push(file.wake.clone());
+    for watched in all {
+        let is_in = |path: &PathBuf, folders: &BTreeSet<PathBuf>| {
+            path.parent().is_some_and(|folder| folders.contains(folder))
+        };
+        match &watched.what {
+            What::File { folders, .. } => {
+                if event.paths.iter().any(|path| is_in(path, folders)) {
+                    wakes.extend(changed(watched));
+                }
+            }
+            What::Refs { heads, refs, .. } => {
+                // A ref is written as `main.lock` and renamed; only the rename matters.
+                let is_ref = |path: &PathBuf| {
+                    path.extension().is_none_or(|ext| ext != "lock")
+                        && refs.iter().any(|folder| path.starts_with(folder))
+                };
+                // Beside the refs, git writes other files that say nothing about them: `index`, `FETCH_HEAD`.
+                let is_head = |path: &PathBuf| {
+                    is_in(path, heads)
+                        && path.file_name().is_some_and(|name| HEADS.iter().any(|head| name == *head))
+                };
+                if event.paths.iter().any(|path| is_ref(path) || is_head(path)) {
+                    wakes.push(watched.wake.clone());
+                }
             }
         }
     }
-    for (folder, _, wake) in &watched.folders {
-        // A ref is written as `main.lock` and renamed; only the rename matters.
-        let moved =
-            |path: &PathBuf| path.starts_with(folder) && path.extension().is_none_or(|ext| ext != "lock");
-        if event.paths.iter().any(moved) {
-            wakes.push(wake.clone());
-        }
-    }
     wakes
+}
+
+/// Whom a file wakes whose content is not what it was.
+fn changed(watched: &mut Watched) -> Option<Wake> {
+    let What::File { path, content: known, .. } = &mut watched.what else { return None };
+    let now = content(path);
+    (now != std::mem::replace(known, now)).then(|| watched.wake.clone())
+}
+
+/// Where the refs of a repository are: folders with `HEAD` and `packed-refs`, and folders of refs alone. A linked worktree
+/// has its `HEAD` and the rest in two places.
+fn ref_folders(path: &Path) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
+    let dot_git = path.join(".git");
+    let git = match fs::read_to_string(&dot_git) {
+        Ok(text) => path.join(text.trim_end().strip_prefix("gitdir: ").unwrap_or(".git")),
+        Err(_) if dot_git.is_dir() => dot_git,
+        Err(_) => path.to_owned(),
+    };
+    let shared = fs::read_to_string(git.join("commondir")).map(|text| git.join(text.trim_end()));
+    let heads: BTreeSet<PathBuf> =
+        [Ok(git), shared].into_iter().flatten().filter_map(|folder| fs::canonicalize(folder).ok()).collect();
+    let refs = heads.iter().flat_map(|folder| ["refs", "reftable"].map(|name| folder.join(name)));
+    let refs = refs.filter(|folder| folder.is_dir()).collect();
+    (heads, refs)
 }
 
 /// The folder of a file, and of every link on the way to it.
@@ -230,9 +263,7 @@ mod tests {
 
     fn waker() -> (Wake, Receiver<()>) {
         let (send, receive) = channel();
-        let wake: Wake = Arc::new(move || {
-            let _ = send.send(());
-        });
+        let wake: Wake = Arc::new(move || _ = send.send(()));
         (wake, receive)
     }
 
@@ -273,6 +304,42 @@ mod tests {
             woken.recv_timeout(SOON).expect("the moved link wakes");
             watch.refresh();
         }
+    }
+
+    #[test]
+    fn a_folder_that_comes_later_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("later");
+        let (wake, woken) = waker();
+        let mut watch = Watch::new().unwrap();
+        watch.file("a", &folder.join("ref"), wake.clone());
+        watch.repository("b", &folder, wake);
+        fs::create_dir_all(folder.join(".git/refs/heads")).unwrap();
+        fs::write(folder.join("ref"), "main").unwrap();
+        watch.renew();
+        woken.recv_timeout(SOON).expect("the file that was missed wakes");
+        fs::write(folder.join("ref"), "release").unwrap();
+        woken.recv_timeout(SOON).expect("from here on the kernel tells");
+        fs::write(folder.join(".git/refs/heads/main"), "0").unwrap();
+        woken.recv_timeout(SOON).expect("also of refs");
+    }
+
+    #[test]
+    fn what_git_writes_beside_the_refs_wakes_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("refs/heads")).unwrap();
+        let (wake, woken) = waker();
+        let mut watch = Watch::new().unwrap();
+        watch.repository("a", dir.path(), wake);
+        for name in ["index", "FETCH_HEAD", "packed-refs.lock", "refs/heads/main.lock"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        fs::write(dir.path().join("packed-refs"), "x").unwrap();
+        woken.recv_timeout(SOON).expect("packed refs wake");
+        fs::write(dir.path().join("index"), "y").unwrap();
+        // Events come in order: what came before `packed-refs` woke nobody, apart from its own two or three.
+        let before = woken.try_iter().count();
+        assert!(before <= 2, "{before}");
     }
 
     #[test]

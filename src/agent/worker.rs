@@ -10,8 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 
+use super::failure::Failure;
 use super::files;
-use super::pass::{self, Failure, Outcome, Report};
+use super::pass::{self, Outcome, Report};
+use super::resolve;
+use super::revision::Changes;
 use super::schedule::{self, Next, Pace, Past};
 use super::source::{self, Parts, Source};
 use super::status::Board;
@@ -20,9 +23,13 @@ use crate::deadline::{Deadline, Stop};
 use crate::error::Remedy;
 use crate::metrics::{PassResult, SourceMetrics, Stage};
 use crate::publish::{self, Layout, RootLock};
+use crate::tree::manifest;
 
 /// How often a standby looks whether the owner of its root is gone.
 const STANDBY_PERIOD: Duration = Duration::from_secs(1);
+
+/// The shortest pause after a failure, when a file that changed asks for a pass.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// What wakes a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,18 +201,26 @@ impl Worker {
 
     /// Waits for the time or a trigger; `false` when it is time to stop.
     fn wait(&mut self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
+        let failed_at = Instant::now();
+        let mut until = failed_at + pause;
         loop {
             match self.triggers.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => break,
-                Ok(Trigger::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                // Nobody can wake us any more: the process let go of us.
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(Trigger::Stop) => {
                     if self.stop.is_requested() {
                         return false;
                     }
                 }
                 Ok(trigger) => {
                     tracing::debug!(?trigger, "woken");
-                    break;
+                    if trigger == Trigger::Signal || self.past.failures == 0 {
+                        break;
+                    }
+                    // A file that changes again and again while the source fails (an upstream that is being cloned) must
+                    // not use up the failure budget in a moment.
+                    until = until.min(failed_at + AFTER_FAILURE);
                 }
             }
         }
@@ -216,13 +231,14 @@ impl Worker {
 
     /// One pass; `None` while another agent owns the root.
     fn pass(&mut self, deadline: &Rc<Deadline>) -> Result<Option<Outcome>, Failure> {
-        if self.source.is_none() && !self.open()? {
-            return Ok(None);
-        }
-        let source = self.source.as_mut().expect("opened");
-        // A server that makes a parser of ours panic costs a pass, never the agent.
-        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pass::run(source, deadline)));
-        ran.map(|ended| ended.map(Some)).unwrap_or_else(|_| {
+        // A server, or a file in the root, that makes a parser of ours panic costs a pass, never the agent.
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if self.source.is_none() && !self.open()? {
+                return Ok(None);
+            }
+            pass::run(self.source.as_mut().expect("opened"), deadline).map(Some)
+        }));
+        ran.unwrap_or_else(|_| {
             // Whatever state it was in, it is not trusted any more.
             self.source = None;
             Err(Failure {
@@ -263,15 +279,20 @@ impl Worker {
 
     fn locked_out(&mut self, err: &publish::Error) -> Result<bool, Failure> {
         if self.shared.on_locked == OnLocked::Fail {
-            return Err(Failure::of(Stage::Resolve, err));
+            // Whatever the failure budget is: this is what was asked for.
+            tracing::error!("{err}");
+            self.tell(Event::GaveUp { source: self.config.name.clone() });
+            self.stop.request();
+            return Ok(false);
         }
         if !self.shared.board.standby(&self.config.name) {
             tracing::info!("{err}: standing by");
         }
         self.metrics.standby(true);
         let live = source::live(&self.layout);
-        if let Some((commit, _)) = &live {
-            self.metrics.published(&commit.to_string(), &self.config.reference.shown(), 0);
+        if let Some((commit, tree)) = &live {
+            let files = manifest::count(tree, &self.layout.store).unwrap_or(0);
+            self.metrics.published(&commit.to_string(), &self.config.reference.shown(), files);
         }
         self.shared.board.update(&self.config.name, |status| {
             status.standby = true;
@@ -319,11 +340,12 @@ impl Worker {
         let reference = source.state.published.as_ref().map(|published| published.reference.clone());
         self.shared.board.update(&self.config.name, |status| {
             status.passes += 1;
+            // The first revision may have been held back: then there is nothing to be ready for.
+            status.ready |= live.is_some();
             status.published = live;
             status.reference = reference;
             status.last_success = Some(now);
             status.error = error;
-            status.ready = true;
         });
     }
 
@@ -371,7 +393,7 @@ impl Worker {
     /// Whether an earlier run published this repository and ref, and its tree is whole.
     fn serves_what_was_asked(&self) -> bool {
         let Some(source) = &self.source else { return false };
-        let wanted = self.config.reference.shown();
+        let Ok(wanted) = resolve::asked_for(&self.config.reference) else { return false };
         source.live().is_some()
             && source.state.published.as_ref().is_some_and(|published| {
                 published.repo == source.remote.shown() && published.wanted == wanted
@@ -394,15 +416,19 @@ impl Worker {
 /// One line a published revision: what changed, and how long each stage took.
 fn log_published(report: &Report, took: Duration) {
     let ms = |stage: Stage| report.took.get(stage.name()).map_or(0.0, |took| millis(*took));
-    let changes = report.changes.unwrap_or_default();
+    // Nothing is said about what is not known: the previous revision's objects may be gone.
+    let changes = match report.previous {
+        None => Some(Changes { added: report.files, ..Changes::default() }),
+        Some(_) => report.changes,
+    };
     tracing::info!(
         commit = report.commit,
         reference = report.reference,
         previous = report.previous.as_deref().unwrap_or("none"),
         files = report.files,
-        added = if report.previous.is_none() { report.files } else { changes.added },
-        changed = changes.changed,
-        removed = changes.removed,
+        added = changes.map(|changes| changes.added),
+        changed = changes.map(|changes| changes.changed),
+        removed = changes.map(|changes| changes.removed),
         bytes = report.bytes,
         resolve_ms = ms(Stage::Resolve),
         fetch_ms = ms(Stage::Fetch),

@@ -9,6 +9,7 @@
 //! - [`hostile`]: a server that misbehaves by script; [`answer`] and [`pack`] are what it says.
 //! - [`proxy`]: a tunnelling proxy that takes notes.
 //! - [`agent`]: runs the `dagsync` binary and looks at it from outside.
+//! - [`observe`]: its log, its probes and its metrics, as an operator sees them.
 //! - [`canary`]: proves that a secret has leaked nowhere.
 //! - [`client`]: other clients than ours, to compare with.
 //! - [`process`], [`wait`]: children that cannot be orphaned, and waiting.
@@ -25,6 +26,7 @@ pub mod client;
 pub mod hostile;
 pub mod http;
 pub mod objects;
+pub mod observe;
 pub mod pack;
 pub mod process;
 pub mod proxy;
