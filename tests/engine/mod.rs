@@ -95,6 +95,12 @@ impl Engine {
         self.remote.fetch(&self.store, &[object(id)], &haves, NonZeroU32::new(depth))
     }
 
+    /// A fetch in a pass of its own, of something that no list named.
+    pub fn fetch_unlisted(&mut self, id: &str) -> Result<Fetched, Error> {
+        self.arm();
+        self.fetch(id, &[], 1)
+    }
+
     /// A poll, and a shallow fetch of what it found.
     pub fn pull(&mut self) -> Result<String, Error> {
         let tip = self.poll()?;
@@ -216,6 +222,13 @@ impl Site {
         let run = self.once(repo, more);
         assert!(run.status.success(), "{}", run.stderr);
         assert_eq!(self.published().as_deref(), Some(commit), "{}", run.stderr);
+    }
+
+    /// The same, once a running agent has ended.
+    #[track_caller]
+    pub fn publishes_after(&self, agent: Agent, repo: &str, more: &[&str], commit: &str) {
+        drop(agent);
+        self.publishes(repo, more, commit);
     }
 
     /// One pass that fails and says all of `reasons`.
