@@ -226,6 +226,9 @@ impl Advice for Error {
                 "check the URL; many hosts also answer 404 when the login is missing or may not see it"
                     .into(),
             ),
+            Error::ServerSaid { message, .. } if message.contains("not our ref") => {
+                Some("the host does not have that object, or hands out only what its refs lead to".into())
+            }
             Error::NotGit { .. } => Some("check the URL; a proxy or a login page may be answering".into()),
             Error::NoSuchRef { similar, .. } if !similar.is_empty() => Some(format!(
                 "it has {}",

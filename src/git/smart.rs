@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use gix::ObjectId;
-use gix::bstr::{BString, ByteSlice as _};
+use gix::bstr::BString;
 use gix::hash::Kind;
 use gix::progress::Discard;
 use gix_protocol::fetch::negotiate::{Action, Round, one_round};
@@ -21,6 +21,7 @@ use gix_transport::{Protocol, Service};
 use url::Url;
 
 use super::auth::Login;
+use super::body::said;
 use super::error::Error;
 use super::http::{Http, USER_AGENT, innermost, shown};
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
@@ -141,6 +142,15 @@ impl Smart {
         interrupt: &AtomicBool,
     ) -> Result<Fetched, Error> {
         let mut session = self.take_session()?;
+        let theirs = hash_kind(&session.handshake.capabilities);
+        if let Some(want) = wanted.wants.iter().find(|want| want.kind() != theirs) {
+            self.session = Some(session);
+            return Err(Error::HashKind {
+                remote: self.shown(),
+                theirs: theirs.to_string(),
+                ours: want.kind().to_string(),
+            });
+        }
         let before = self.http.received();
         without_deepen_relative(&mut session.handshake);
         let objects = store.objects()?;
@@ -250,8 +260,8 @@ impl Smart {
         if let Some(error) = self.http.take_failure() {
             return error;
         }
-        if let Some(said) = err.downcast_any_ref::<gix::protocol::transport::packetline::read::Error>() {
-            return Error::ServerSaid { remote, message: said.message.trim().to_str_lossy().into_owned() };
+        if let Some(said_by) = err.downcast_any_ref::<gix::protocol::transport::packetline::read::Error>() {
+            return Error::ServerSaid { remote, message: said(&said_by.message) };
         }
         let reason = reason(err);
         if reason.contains("'smart' protocol") {
