@@ -18,6 +18,6 @@ pub mod status;
 mod watch;
 mod worker;
 
+pub use crate::git::diff::Changes;
 pub use app::{App, End, Message, Running};
 pub use failure::Failure;
-pub use revision::Changes;

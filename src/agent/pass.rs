@@ -14,13 +14,14 @@ use gix::objs::Exists as _;
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
 use super::resolve::Target;
-use super::revision::{Candidate, Changes, compare};
+use super::revision::Candidate;
 use super::source::Source;
 use crate::check::Verdict;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
 use crate::error::Remedy;
 use crate::git;
+use crate::git::diff::Changes;
 use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
@@ -179,7 +180,7 @@ impl Pass<'_> {
             self.timed(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit))?;
         self.timed(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, listing.bytes()))?;
         let previous = live.map(|live| live.commit);
-        let changes = previous.and_then(|previous| self.changes(&objects, previous, &listing));
+        let changes = previous.and_then(|previous| self.changes(&objects, previous, root));
         let start = Instant::now();
         self.retire(Some(commit));
         self.source.metrics.stage(Stage::Retire, start.elapsed());
@@ -416,13 +417,11 @@ impl Pass<'_> {
         source.metrics.stage(Stage::Announce, start.elapsed());
     }
 
-    /// Counts files, from the two trees' objects; the previous ones may be gone.
-    fn changes(&self, objects: &Objects, previous: ObjectId, new: &Listing) -> Option<Changes> {
+    /// Counts files, from the two revisions' tree objects; the previous ones may be gone.
+    fn changes(&self, objects: &Objects, previous: ObjectId, root: ObjectId) -> Option<Changes> {
         let store = &self.source.store;
-        let (_, root) = store.peel_to_commit(objects, &previous, "").ok()?;
-        let policy = Policy { symlinks: crate::config::Symlinks::Any, case_insensitive: false };
-        let old = tree::walk(objects, &root, &self.source.config.limits, &policy, self.deadline.interrupt())
-            .ok()?;
-        Some(compare(&old, new))
+        let (_, before) = store.peel_to_commit(objects, &previous, "").ok()?;
+        let limit = usize::try_from(self.source.config.limits.entries).unwrap_or(usize::MAX);
+        git::diff::changes(store, objects, &before, &root, limit)
     }
 }

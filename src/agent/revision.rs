@@ -1,4 +1,4 @@
-//! A revision as others look at it: the gate before it is published, the log after.
+//! A revision as the gate looks at it.
 
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice as _};
@@ -7,45 +7,6 @@ use crate::check::Revision;
 use crate::git::store::Objects;
 use crate::tree::Listing;
 use crate::tree::attributes::Converter;
-
-/// The difference between two revisions, in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// New paths.
-    pub added: usize,
-    /// Paths whose content or mode differs.
-    pub changed: usize,
-    /// Paths that are gone.
-    pub removed: usize,
-}
-
-/// What is in `new` and was not in `old`. Both are sorted by path.
-pub(super) fn compare(old: &Listing, new: &Listing) -> Changes {
-    let (mut old, mut new) = (old.entries().iter().peekable(), new.entries().iter().peekable());
-    let mut changes = Changes::default();
-    loop {
-        match (old.peek(), new.peek()) {
-            (None, None) => return changes,
-            (Some(a), Some(b)) if a.path == b.path => {
-                changes.changed += usize::from((a.id, a.kind) != (b.id, b.kind));
-                old.next();
-                new.next();
-            }
-            (Some(a), Some(b)) if a.path < b.path => {
-                changes.removed += 1;
-                old.next();
-            }
-            (Some(_), None) => {
-                changes.removed += 1;
-                old.next();
-            }
-            (_, Some(_)) => {
-                changes.added += 1;
-                new.next();
-            }
-        }
-    }
-}
 
 /// A revision in the object store, for the gate.
 pub(super) struct Candidate<'a> {

@@ -46,7 +46,10 @@ impl Exchange {
 
     /// An answer whose head is there.
     pub(super) fn open(shared: Rc<Shared>, response: reqwest::Response) -> Rc<Self> {
-        Rc::new(Exchange { shared, state: RefCell::new(State::Open { response, speed: Speed::default(), begun: false }) })
+        Rc::new(Exchange {
+            shared,
+            state: RefCell::new(State::Open { response, speed: Speed::default(), begun: false }),
+        })
     }
 
     pub(super) fn collect(&self, buf: &[u8]) {

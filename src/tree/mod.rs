@@ -27,6 +27,7 @@ mod links;
 pub mod manifest;
 mod names;
 pub mod plan;
+pub mod recycle;
 pub mod survey;
 mod walk;
 pub mod write;

@@ -53,7 +53,8 @@ pub struct Known<'a> {
     pub id: &'a oid,
     /// Its mtime.
     pub mtime: Mtime,
-    /// Whether the disk agrees with the manifest. One that does not is written anew.
+    /// Whether it is what the manifest says. In a spare: one that is not is written anew. For readers: one that is not is
+    /// taken to differ.
     pub intact: bool,
 }
 
@@ -127,7 +128,7 @@ pub fn plan(spare: &OnDisk<'_>, current: &OnDisk<'_>, target: &[Entry], now: Mti
             relisted.insert(parent(path));
         }
         let is_same = |known: &&Known<'_>| known.id == entry.id && known.kind == entry.kind;
-        let mtime = match read.filter(is_same) {
+        let mtime = match read.filter(|read| read.intact && is_same(read)) {
             Some(read) => read.mtime,
             None => later(now, read.map(|read| read.mtime), old.map(|old| old.mtime)),
         };

@@ -96,6 +96,15 @@ pub fn folders(dir: &Path, manifest: &State) -> io::Result<Survey> {
 }
 
 impl Survey {
+    /// After the extras were removed: that changed the times of their folders.
+    pub fn forget_extras(&mut self) {
+        for extra in std::mem::take(&mut self.extras) {
+            if let Some(mtime) = self.folders.get_mut(parent(extra.as_ref())) {
+                *mtime = Mtime::default();
+            }
+        }
+    }
+
     /// The tree for the planner.
     pub fn on_disk<'a>(&'a self, manifest: &'a State) -> OnDisk<'a> {
         let known = |(entry, intact): (&'a IndexEntry, &bool)| Known {

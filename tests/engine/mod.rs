@@ -49,10 +49,9 @@ impl Engine {
     /// The same, where a setting may be wrong.
     pub fn try_with(url: &str, config: HttpConfig) -> Result<Engine, Error> {
         let parsed = url::parse(url, Path::new("/")).expect("a URL");
-        let login = parsed.login.map(|login| Login {
-            username: login.username.expose().to_owned(),
-            password: login.password,
-        });
+        let login = parsed
+            .login
+            .map(|login| Login { username: login.username.expose().to_owned(), password: login.password });
         let folder = temp();
         Ok(Engine {
             remote: Remote::new(&parsed.repo, &config)?,

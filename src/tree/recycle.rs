@@ -1,0 +1,237 @@
+//! The next tree from an expired one: time proportional to the change.
+//!
+//! The spare leaves the names that readers know and loses its manifest before anything in it changes: from then on it is no tree.
+//! It is looked at on disk, what the manifest does not know goes, the [`plan`](super::plan) says what is left to do, and
+//! [`apply`](super::apply) does it. The new manifest is written last; the caller gives the tree its name after that.
+//!
+//! Without a spare, or with one that cannot be used, the same starts from an empty folder: every file is written, and those that
+//! readers already have come with their times.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use gix::bstr::{BStr, ByteSlice as _};
+use gix::index::State;
+use gix::index::entry::Stat;
+
+use super::apply::{self, Apply};
+use super::attributes::Converter;
+use super::plan::{Mtime, OnDisk, plan};
+use super::survey::{self, Survey};
+use super::write::Error;
+use super::{Kind, Listing, manifest};
+use crate::deadline::Deadline;
+use crate::git::store::Objects;
+
+/// A tree on disk that helps to build the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Help<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Whether it was built with the settings of today: else its bytes and modes say nothing.
+    pub same_settings: bool,
+}
+
+/// What to build, where, from what.
+pub struct Job<'a> {
+    /// The object store's folder.
+    pub store: &'a Path,
+    /// Where it is built: a private path that does not exist.
+    pub new: &'a Path,
+    /// Where it will be.
+    pub place: &'a Path,
+    /// For which commit.
+    pub commit: &'a gix::oid,
+    /// What goes into it.
+    pub listing: &'a Listing,
+    /// What changes bytes on the way.
+    pub converter: Option<&'a Converter>,
+    /// An expired tree, to be used up.
+    pub spare: Option<Help<'a>>,
+    /// The tree that readers hold.
+    pub current: Option<Help<'a>>,
+    /// Files and folders are writable by the group.
+    pub group_write: bool,
+    /// When to give up.
+    pub deadline: &'a Deadline,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Done {
+    /// Files and links that were written.
+    pub written: usize,
+    /// Entries of the spare that were used as they were.
+    pub reused: usize,
+}
+
+/// A tree's manifest, and its disk.
+struct Seen {
+    manifest: State,
+    survey: Survey,
+}
+
+impl Job<'_> {
+    /// Builds the tree at `new`, its manifest included. After an error the caller removes `new`; readers' trees are as they
+    /// were, but the spare is used up.
+    pub fn run(&self, objects: &Objects) -> Result<Done, Error> {
+        let spare = self.take_spare()?;
+        let current = self.current.and_then(|help| self.see_current(help));
+        self.make_group_writable()?;
+        let (none, nobody) = (OnDisk::default(), OnDisk::default());
+        let spare_disk = spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest));
+        let current_disk = current.as_ref().map(|(seen, same)| {
+            let mut disk = seen.survey.on_disk(&seen.manifest);
+            if !same {
+                // The same blobs became other bytes: nothing is the same for readers.
+                disk.entries.iter_mut().for_each(|known| known.intact = false);
+            }
+            disk
+        });
+        let plan = plan(
+            spare_disk.as_ref().unwrap_or(&none),
+            current_disk.as_ref().unwrap_or(&nobody),
+            self.listing.entries(),
+            now(),
+        );
+        let admin = manifest::prepare(self.store, self.new, self.place, self.commit, self.group_write)
+            .map_err(failed("write the metadata of", self.new))?;
+        let done = Apply {
+            listing: self.listing,
+            plan: &plan,
+            set_times: current.is_some() || spare.is_some(),
+            group_write: self.group_write,
+            deadline: self.deadline,
+        }
+        .run(objects, self.converter, self.new)?;
+        let stats = self.stats(&done, spare.as_ref());
+        drop((spare_disk, current_disk));
+        drop((spare, current));
+        manifest::write_index(&admin, self.commit.kind(), self.listing, &stats)
+            .map_err(failed("write the index of", self.new))?;
+        Ok(Done { written: plan.write.len(), reused: self.listing.entries().len() - plan.write.len() })
+    }
+
+    /// Makes the spare private and looks at it; an empty folder if there is none that can be used.
+    fn take_spare(&self) -> Result<Option<Seen>, Error> {
+        if let Some(help) = self.spare {
+            let manifest = read_manifest(help.path, self.store, self.commit.kind());
+            if fs::rename(help.path, self.new).is_ok() {
+                // From here on it is no tree any more.
+                if let Some(admin) = manifest::admin_of(self.new, self.store) {
+                    remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
+                }
+                match manifest.filter(|m| help.same_settings && same_attributes(m, self.listing)) {
+                    Some(manifest) => match self.look_at_spare(manifest) {
+                        Ok(seen) => return Ok(Some(seen)),
+                        Err(err @ Error::Expired(_)) => return Err(err),
+                        Err(err) => tracing::debug!("the spare tree cannot be used: {err}"),
+                    },
+                    None => tracing::debug!("the spare tree was built in another way"),
+                }
+                remove_whole(self.new)?;
+            }
+        }
+        crate::git::store::make_dirs(self.new, self.group_write)
+            .map_err(failed("make the folder", self.new))?;
+        Ok(None)
+    }
+
+    fn look_at_spare(&self, manifest: State) -> Result<Seen, Error> {
+        let mut survey = survey::survey(self.new, &manifest, self.deadline).map_err(|err| match err {
+            survey::Error::Io(source) => failed("list", self.new)(source),
+            survey::Error::Expired(expired) => Error::Expired(expired),
+        })?;
+        apply::remove_extras(self.new, &survey.extras)?;
+        survey.forget_extras();
+        Ok(Seen { manifest, survey })
+    }
+
+    /// The readers' tree, and whether the same blob means the same bytes in it.
+    fn see_current(&self, help: Help<'_>) -> Option<(Seen, bool)> {
+        let manifest = read_manifest(help.path, self.store, self.commit.kind())?;
+        let survey = survey::folders(help.path, &manifest).ok()?;
+        let same = help.same_settings && same_attributes(&manifest, self.listing);
+        Some((Seen { manifest, survey }, same))
+    }
+
+    fn make_group_writable(&self) -> Result<(), Error> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if !self.group_write {
+            return Ok(());
+        }
+        let mode = fs::Permissions::from_mode(crate::umask::apply(0o775, true));
+        fs::set_permissions(self.new, mode).map_err(failed("make group-writable", self.new))
+    }
+
+    /// What the new manifest says of each entry: what was worked on, and what the spare's said of the rest.
+    fn stats(&self, done: &[(usize, Stat)], spare: Option<&Seen>) -> Vec<Stat> {
+        let mut stats = vec![Stat::default(); self.listing.entries().len()];
+        if let Some(seen) = spare {
+            let mut known = seen.manifest.entries().iter().peekable();
+            for (entry, stat) in self.listing.entries().iter().zip(&mut stats) {
+                while known.next_if(|old| old.path(&seen.manifest) < entry.path.as_bstr()).is_some() {}
+                if let Some(old) = known.next_if(|old| old.path(&seen.manifest) == entry.path.as_bstr()) {
+                    *stat = old.stat;
+                }
+            }
+        }
+        for (at, stat) in done {
+            stats[*at] = *stat;
+        }
+        for (entry, stat) in self.listing.entries().iter().zip(&mut stats) {
+            if entry.kind == Kind::Submodule {
+                *stat = Stat::default();
+            }
+        }
+        stats
+    }
+}
+
+/// A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
+fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<State> {
+    let index = manifest::admin_of(tree, store)?.join("index");
+    let file = gix::index::File::at(index, hash, false, gix::index::decode::Options::default()).ok()?;
+    Some(file.into_parts().0)
+}
+
+/// The manifest first, then the rest.
+fn remove_admin(admin: &Path) -> io::Result<()> {
+    match fs::remove_file(admin.join("index")) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        _ => {}
+    }
+    fs::remove_dir_all(admin)
+}
+
+fn remove_whole(path: &Path) -> Result<(), Error> {
+    fs::remove_dir_all(path).map_err(failed("remove", path))
+}
+
+/// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.
+fn same_attributes(manifest: &State, listing: &Listing) -> bool {
+    let is_rule = |path: &BStr| path == ".gitattributes" || path.ends_with(b"/.gitattributes");
+    let before = manifest
+        .entries()
+        .iter()
+        .map(|entry| (entry.path(manifest), entry.id.as_ref()))
+        .filter(|(path, _)| is_rule(path));
+    let after = listing
+        .entries()
+        .iter()
+        .map(|entry| (entry.path.as_bstr(), entry.id.as_ref()))
+        .filter(|(path, _): &(&BStr, &gix::oid)| is_rule(path));
+    before.eq(after)
+}
+
+fn now() -> Mtime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Mtime { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path: PathBuf = path.to_owned();
+    move |source| Error::Io { doing, path, source }
+}

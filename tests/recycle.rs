@@ -1,0 +1,230 @@
+//! Trees built from spares, one after the other, against git's own checkout of the same commits.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use dagsync::config::{CheckoutConfig, HttpConfig, Limits, RepoUrl};
+use dagsync::deadline::{Deadline, Stop};
+use dagsync::git::{Remote, Store};
+use dagsync::tree::attributes::Converter;
+use dagsync::tree::recycle::{Done, Help, Job};
+use dagsync::tree::{Policy, walk};
+use gix::ObjectId;
+use support::{Repo, temp};
+use tempfile::TempDir;
+
+/// A root without an agent: trees are built by the library, two at a time stay.
+struct World {
+    dir: TempDir,
+    repo: Repo,
+    store: Store,
+    remote: Remote,
+    deadline: Rc<Deadline>,
+    runtime: tokio::runtime::Runtime,
+    spare: Option<PathBuf>,
+    current: Option<PathBuf>,
+}
+
+impl World {
+    fn new() -> World {
+        let dir = temp();
+        let repo = Repo::new(dir.path().join("repo"));
+        let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
+        fs::create_dir_all(dir.path().join("root/.worktrees")).unwrap();
+        let remote = Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
+        World { dir, repo, store, remote, deadline, runtime, spare: None, current: None }
+    }
+
+    /// Builds the tree of a commit from the spare, and makes it the readers' one.
+    fn publish(&mut self, commit: &str) -> Done {
+        let _inside = self.runtime.enter();
+        let id = ObjectId::from_hex(commit.as_bytes()).unwrap();
+        self.remote.arm(&self.deadline, None);
+        self.remote.fetch(&self.store, &[id], &[], std::num::NonZeroU32::new(1)).unwrap();
+        let objects = self.store.objects().unwrap();
+        let (_, root) = self.store.peel_to_commit(&objects, &id, "").unwrap();
+        let listing =
+            walk(&objects, &root, &Limits::default(), &Policy::default(), self.deadline.interrupt()).unwrap();
+        let converter = Converter::new(&listing, &objects, CheckoutConfig::default()).unwrap();
+        let trees = self.dir.path().join("root/.worktrees");
+        let (new, place) = (trees.join(".new-1"), trees.join(format!("{commit}-{}", fastrand_id())));
+        let help = |path: &'static Path| Help { path, same_settings: true };
+        let leak = |path: &Option<PathBuf>| path.clone().map(|p| help(Box::leak(p.into_boxed_path())));
+        let done = Job {
+            store: self.store.dir(),
+            new: &new,
+            place: &place,
+            commit: &id,
+            listing: &listing,
+            converter: converter.as_ref(),
+            spare: leak(&self.spare),
+            current: leak(&self.current),
+            group_write: false,
+            deadline: &self.deadline,
+        }
+        .run(&objects)
+        .unwrap();
+        fs::rename(&new, &place).unwrap();
+        self.spare = self.current.replace(place);
+        done
+    }
+
+    fn tree(&self) -> &Path {
+        self.current.as_deref().unwrap()
+    }
+}
+
+fn fastrand_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Every path but `.git`: kind and mode, content or target, mtime.
+type Seen = BTreeMap<PathBuf, (u32, Vec<u8>, (i64, i64))>;
+
+fn look(root: &Path) -> Seen {
+    let mut seen = Seen::new();
+    let mut queue = vec![root.to_owned()];
+    while let Some(path) = queue.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let content = if meta.is_dir() {
+            let children = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            queue.extend(children.filter(|child| child != &root.join(".git")));
+            Vec::new()
+        } else if meta.is_symlink() {
+            fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+        } else {
+            fs::read(&path).unwrap()
+        };
+        let name = path.strip_prefix(root).unwrap().to_owned();
+        seen.insert(name, (meta.mode(), content, (meta.mtime(), meta.mtime_nsec())));
+    }
+    seen
+}
+
+fn listing(seen: &Seen, folder: &Path) -> Vec<(PathBuf, bool)> {
+    let inside = |(path, (mode, ..)): (&PathBuf, &(u32, Vec<u8>, (i64, i64)))| {
+        (path.parent() == Some(folder)).then(|| (path.clone(), mode & 0o170000 == 0o040000))
+    };
+    seen.iter().filter_map(inside).collect()
+}
+
+/// What the design promises of two trees that readers see one after the other.
+fn compare(before: &Seen, after: &Seen) {
+    for (path, (mode, content, mtime)) in after {
+        let Some((was_mode, was, was_at)) = before.get(path) else { continue };
+        let is_folder = mode & 0o170000 == 0o040000;
+        if is_folder && mode == was_mode {
+            if listing(before, path) == listing(after, path) {
+                assert_eq!(mtime, was_at, "{} lists the same", path.display());
+            } else {
+                assert!(mtime > was_at, "{} is later", path.display());
+            }
+        } else if (mode, content) == (was_mode, was) {
+            assert_eq!(mtime, was_at, "{} is the same", path.display());
+        } else if !is_folder && was_mode & 0o170000 != 0o040000 {
+            assert!(mtime.0 > was_at.0, "{} is later by the whole second", path.display());
+        }
+    }
+}
+
+/// Random edits, additions, removals, renames, modes, links and kinds, as a new commit.
+fn mutate(repo: &Repo, dice: &mut fastrand::Rng) -> String {
+    const NAMES: &[&str] = &["a.py", "b", "dags", "ü.py", "x y", "lib", "c.txt", "empty"];
+    for _ in 0..dice.usize(1..6) {
+        let deep = dice.usize(1..4);
+        let path = (0..deep).map(|_| NAMES[dice.usize(..NAMES.len())]).collect::<Vec<_>>().join("/");
+        let full = repo.work().join(&path);
+        let blocked = full.ancestors().skip(1).take_while(|up| *up != repo.work()).any(|up| {
+            fs::symlink_metadata(up).is_ok_and(|meta| !meta.is_dir())
+        });
+        match dice.u8(..10) {
+            0..=1 => {
+                let _ = fs::remove_file(&full).or_else(|_| fs::remove_dir_all(&full));
+            }
+            _ if blocked => {}
+            2 => {
+                let to = repo.work().join(format!("moved-{}", dice.u8(..3)));
+                let _ = fs::rename(&full, to);
+            }
+            3 if full.is_file() => drop(repo.chmod(&path, if dice.bool() { 0o755 } else { 0o644 })),
+            4 => {
+                let _ = fs::remove_file(&full).or_else(|_| fs::remove_dir_all(&full));
+                repo.symlink(&path, NAMES[dice.usize(..NAMES.len())]);
+            }
+            _ => {
+                if full.is_dir() && !full.is_symlink() {
+                    let _ = fs::remove_dir_all(&full);
+                } else {
+                    let _ = fs::remove_file(&full);
+                }
+                // Few sizes, so that a change often keeps the size.
+                let text: String = (0..dice.usize(1..3)).map(|_| dice.lowercase()).collect();
+                repo.write(&path, text);
+            }
+        }
+    }
+    // Twins that differ in case; links there would be refused on any volume.
+    repo.write(if dice.bool() { "twin.py" } else { "TWIN.py" }, dice.lowercase().to_string());
+    repo.commit_all("mutated")
+}
+
+#[test]
+fn trees_from_spares_equal_a_checkout_and_keep_the_times_of_what_is_the_same() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut world = World::new();
+    world.repo.commit(&[("dags/a.py", "1"), ("lib/b.py", "2")]);
+    let mut before = Seen::new();
+    for step in 0..60 {
+        let commit = mutate(&world.repo, &mut dice);
+        if step % 7 == 3
+            && let Some(spare) = &world.spare
+        {
+            // Readers leave things behind, and somebody edits.
+            fs::create_dir_all(spare.join("__pycache__/deep")).unwrap();
+            fs::write(spare.join("__pycache__/deep/x.pyc"), "x").unwrap();
+            if let Some(entry) = fs::read_dir(spare).unwrap().flatten().find(|e| e.path().is_file() && e.file_name() != ".git") {
+                fs::write(entry.path(), "tampered").unwrap();
+            }
+        }
+        world.publish(&commit);
+        let after = look(world.tree());
+        let checkout = world.dir.path().join("checkout");
+        let _ = fs::remove_dir_all(&checkout);
+        fs::create_dir(&checkout).unwrap();
+        let target = checkout.to_str().unwrap();
+        world.repo.git(&["--work-tree", target, "checkout", "--force", &commit, "--", "."]);
+        let strip = |seen: Seen| -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+            seen.into_iter().map(|(path, (mode, content, _))| (path, (mode, content))).collect()
+        };
+        assert_eq!(strip(after.clone()), strip(look(&checkout)), "step {step}");
+        compare(&before, &after);
+        let status = support::repo::git().arg("-C").arg(world.tree()).args(["status", "--porcelain"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&status.stdout), "", "{}", String::from_utf8_lossy(&status.stderr));
+        before = after;
+    }
+}
+
+#[test]
+fn a_one_file_commit_writes_one_file() {
+    let mut world = World::new();
+    let files: Vec<(String, String)> = (0..500).map(|n| (format!("d{}/f{n}.py", n % 10), n.to_string())).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let first = world.repo.commit(&files);
+    assert_eq!(world.publish(&first).written, 500);
+    let second = world.repo.commit(&[("d1/f1.py", "changed")]);
+    assert_eq!(world.publish(&second).written, 500, "no spare yet: a full build, with the times of what is the same");
+    let third = world.repo.commit(&[("d2/f2.py", "changed")]);
+    assert_eq!(world.publish(&third).written, 2, "its own change, and the one that the spare had missed");
+}
