@@ -144,9 +144,11 @@ fn mutate(repo: &Repo, dice: &mut fastrand::Rng) -> String {
         let deep = dice.usize(1..4);
         let path = (0..deep).map(|_| NAMES[dice.usize(..NAMES.len())]).collect::<Vec<_>>().join("/");
         let full = repo.work().join(&path);
-        let blocked = full.ancestors().skip(1).take_while(|up| *up != repo.work()).any(|up| {
-            fs::symlink_metadata(up).is_ok_and(|meta| !meta.is_dir())
-        });
+        let blocked = full
+            .ancestors()
+            .skip(1)
+            .take_while(|up| *up != repo.work())
+            .any(|up| fs::symlink_metadata(up).is_ok_and(|meta| !meta.is_dir()));
         match dice.u8(..10) {
             0..=1 => {
                 let _ = fs::remove_file(&full).or_else(|_| fs::remove_dir_all(&full));
@@ -194,7 +196,9 @@ fn trees_from_spares_equal_a_checkout_and_keep_the_times_of_what_is_the_same() {
             // Readers leave things behind, and somebody edits.
             fs::create_dir_all(spare.join("__pycache__/deep")).unwrap();
             fs::write(spare.join("__pycache__/deep/x.pyc"), "x").unwrap();
-            if let Some(entry) = fs::read_dir(spare).unwrap().flatten().find(|e| e.path().is_file() && e.file_name() != ".git") {
+            if let Some(entry) =
+                fs::read_dir(spare).unwrap().flatten().find(|e| e.path().is_file() && e.file_name() != ".git")
+            {
                 fs::write(entry.path(), "tampered").unwrap();
             }
         }
@@ -210,8 +214,18 @@ fn trees_from_spares_equal_a_checkout_and_keep_the_times_of_what_is_the_same() {
         };
         assert_eq!(strip(after.clone()), strip(look(&checkout)), "step {step}");
         compare(&before, &after);
-        let status = support::repo::git().arg("-C").arg(world.tree()).args(["status", "--porcelain"]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&status.stdout), "", "{}", String::from_utf8_lossy(&status.stderr));
+        let status = support::repo::git()
+            .arg("-C")
+            .arg(world.tree())
+            .args(["status", "--porcelain"])
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&status.stdout),
+            "",
+            "{}",
+            String::from_utf8_lossy(&status.stderr)
+        );
         before = after;
     }
 }
@@ -219,12 +233,17 @@ fn trees_from_spares_equal_a_checkout_and_keep_the_times_of_what_is_the_same() {
 #[test]
 fn a_one_file_commit_writes_one_file() {
     let mut world = World::new();
-    let files: Vec<(String, String)> = (0..500).map(|n| (format!("d{}/f{n}.py", n % 10), n.to_string())).collect();
+    let files: Vec<(String, String)> =
+        (0..500).map(|n| (format!("d{}/f{n}.py", n % 10), n.to_string())).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let first = world.repo.commit(&files);
     assert_eq!(world.publish(&first).written, 500);
     let second = world.repo.commit(&[("d1/f1.py", "changed")]);
-    assert_eq!(world.publish(&second).written, 500, "no spare yet: a full build, with the times of what is the same");
+    assert_eq!(
+        world.publish(&second).written,
+        500,
+        "no spare yet: a full build, with the times of what is the same"
+    );
     let third = world.repo.commit(&[("d2/f2.py", "changed")]);
     assert_eq!(world.publish(&third).written, 2, "its own change, and the one that the spare had missed");
 }

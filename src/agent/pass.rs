@@ -28,7 +28,8 @@ use crate::metrics::Stage;
 use crate::publish::state::{Published, Retired, seconds};
 use crate::publish::{self, AtLink, link, retain};
 use crate::tree::attributes::Converter;
-use crate::tree::write::{self, Build};
+use crate::tree::recycle::{Help, Job};
+use crate::tree::write;
 use crate::tree::{self, Listing, Policy, manifest};
 
 /// How a pass ended well.
@@ -176,8 +177,8 @@ impl Pass<'_> {
         if let Verdict::Reject { reason } = verdict {
             return Ok(Outcome::Rejected { commit: commit.to_string(), reason });
         }
-        let tree =
-            self.timed(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit))?;
+        let tree = self
+            .timed(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit, live))?;
         self.timed(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, listing.bytes()))?;
         let previous = live.map(|live| live.commit);
         let changes = previous.and_then(|previous| self.changes(&objects, previous, root));
@@ -257,29 +258,38 @@ impl Pass<'_> {
         Ok(listing)
     }
 
-    /// **stage**: the tree's files, under a private name; its index; its final name, which no reader knows yet. A crash
-    /// leaves a private folder, or a whole tree that nothing links to; the next start removes either.
+    /// **stage**: the tree's files, under a private name, from an expired tree if there is one; its index; its final name,
+    /// which no reader knows yet. A crash leaves a private folder, or a whole tree that nothing links to; the next start removes
+    /// either.
     fn stage(
         &mut self,
         objects: &Objects,
         listing: &Listing,
         converter: Option<&Converter>,
         commit: ObjectId,
+        live: Option<&Live>,
     ) -> Result<PathBuf, Broken> {
         let source = &*self.source;
         let (layout, group) = (&source.layout, source.config.group_write);
-
         let new = layout.new_tree();
         let place = layout.place_for(&commit);
-        git::store::make_dirs(&new, group).map_err(on_disk("make the folder", &new))?;
+        let settings = source.settings();
+        let spare = source.state.spare(source.policy(), seconds(SystemTime::now()));
+        let job = Job {
+            store: &layout.store,
+            new: &new,
+            place: &place,
+            commit: &commit,
+            listing,
+            converter,
+            spare: spare.map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
+            current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
+            group_write: group,
+            deadline: &self.deadline,
+        };
         let build = || -> Result<(), Broken> {
-            let admin = manifest::prepare(&layout.store, &new, &place, &commit, group)
-                .map_err(on_disk("write the metadata of", &new))?;
-            let stats = Build { listing, group_write: group, deadline: &self.deadline }
-                .run(objects, converter, &new)
-                .map_err(broken_write)?;
-            manifest::write_index(&admin, commit.kind(), listing, &stats)
-                .map_err(on_disk("write the index of", &new))?;
+            let done = job.run(objects).map_err(broken_write)?;
+            tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
                 git::store::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
             }
@@ -306,8 +316,11 @@ impl Pass<'_> {
         }
         if let Some(live) = live {
             let at = seconds(SystemTime::now());
-            let bytes = self.source.state.published.as_ref().map_or(0, |published| published.bytes);
-            self.source.state.retired.push(Retired { path: live.path.clone(), bytes, at });
+            let (bytes, settings) = match &self.source.state.published {
+                Some(published) => (published.bytes, published.settings.clone()),
+                None => (0, String::new()),
+            };
+            self.source.state.retired.push(Retired { path: live.path.clone(), bytes, settings, at });
         }
         // It is live: from here on nothing may fail the pass.
         if let Err(failure) = self.remember(target, commit, bytes) {
@@ -355,9 +368,8 @@ impl Pass<'_> {
         let known: HashSet<PathBuf> = source.state.retired.iter().map(|tree| tree.path.clone()).collect();
         // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
         let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
-        source.state.retired.extend(unknown.map(|path| Retired { path: path.clone(), bytes: 0, at: now }));
-        let policy =
-            retain::Policy { timeout: source.config.stale_worktree_timeout, keep: source.config.keep };
+        source.state.retired.extend(unknown.map(|path| Retired::unknown(path.clone(), now)));
+        let policy = source.policy();
         let doomed: Vec<PathBuf> = retain::expired(&source.state.retired, policy, now)
             .into_iter()
             .map(|tree| tree.path.clone())

@@ -131,6 +131,11 @@ impl Source {
         )
     }
 
+    /// Which replaced trees stay.
+    pub(super) fn policy(&self) -> retain::Policy {
+        retain::Policy { timeout: self.config.stale_worktree_timeout, keep: self.config.keep }
+    }
+
     /// The commits whose trees are on disk, and which the store could hold: the root may have served a repository with
     /// the other kind of id before.
     pub(super) fn kept_commits(&self) -> impl Iterator<Item = ObjectId> + use<> {

@@ -39,6 +39,13 @@ pub fn expired(retired: &[Retired], policy: Policy, now: u64) -> Vec<&Retired> {
     }
 }
 
+/// The tree that the next build may use up: the oldest that is not kept, and whose promised time is over.
+pub fn spare(retired: &[Retired], policy: Policy, now: u64) -> Option<&Retired> {
+    let free = &retired[..retired.len().saturating_sub(policy.keep)];
+    let promised = policy.timeout.unwrap_or_default().as_secs();
+    free.iter().find(|tree| now.saturating_sub(tree.at) >= promised)
+}
+
 /// What a removal did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Removal {
@@ -129,7 +136,7 @@ mod tests {
     use super::*;
 
     fn retired(times: &[u64]) -> Vec<Retired> {
-        times.iter().map(|at| Retired { path: format!("/{at}").into(), bytes: 0, at: *at }).collect()
+        times.iter().map(|at| Retired::unknown(format!("/{at}").into(), *at)).collect()
     }
 
     fn times(policy: Policy, all: &[u64], now: u64) -> Vec<u64> {

@@ -59,8 +59,18 @@ pub struct Retired {
     /// Bytes of its files; 0 if another agent built it.
     #[serde(default)]
     pub bytes: u64,
+    /// The settings it was built with; empty if another agent built it.
+    #[serde(default)]
+    pub settings: String,
     /// When it was replaced, in seconds since 1970.
     pub at: u64,
+}
+
+impl Retired {
+    /// A tree of which nothing is remembered: of another agent, or of a crash. Replaced now, as far as we know.
+    pub fn unknown(path: PathBuf, now: u64) -> Self {
+        Retired { path, bytes: 0, settings: String::new(), at: now }
+    }
 }
 
 impl Default for State {
@@ -93,6 +103,11 @@ impl State {
                 (Self::default(), Some(format!("state file `{}` is not used: {err}", path.display())))
             }
         }
+    }
+
+    /// The replaced tree that the next build may use up: the oldest one that nobody is promised any more.
+    pub fn spare(&self, policy: super::retain::Policy, now: u64) -> Option<&Retired> {
+        super::retain::spare(&self.retired, policy, now)
     }
 
     /// Replaces the file: unique temporary name, flush, rename. A crash leaves the old one or the new one.
@@ -140,7 +155,12 @@ mod tests {
         fs::create_dir(dir.path().join(".dagsync")).unwrap();
         let lock = RootLock::try_acquire(dir.path()).unwrap();
         let state = State {
-            retired: vec![Retired { path: "/r/.worktrees/x".into(), bytes: 3, at: 7 }],
+            retired: vec![Retired {
+                path: "/r/.worktrees/x".into(),
+                bytes: 3,
+                settings: String::new(),
+                at: 7,
+            }],
             ..Default::default()
         };
         let home = dir.path().join(".dagsync");
