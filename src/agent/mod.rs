@@ -21,3 +21,5 @@ mod worker;
 pub use app::{App, End, Message, Running};
 pub use failure::Failure;
 pub use revision::Changes;
+pub use source::Parts;
+pub use worker::MakeParts;
