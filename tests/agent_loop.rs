@@ -44,16 +44,22 @@ fn passes_come_a_period_apart_with_some_jitter() {
 fn until_the_first_success_the_pace_and_the_budget_of_init_count() {
     let (folder, _, root) = upstream();
     let later = folder.path().join("later.git");
-    let init = ["--period=1h", "--init-period=50ms", "--init-max-failures=-1", "--max-failures=0"];
+    let init = [
+        "--period=1h",
+        "--init-period=50ms",
+        "--init-max-failures=-1",
+        "--max-failures=0",
+        "--sync-on-signal=HUP",
+    ];
     let mut agent = sidecar(&later, &root).args(init).start();
     agent.wait_for_text("\"failures\":2", LONG);
     let repo = Repo::bare(&later);
     let head = repo.commit(&[("a", "1\n")]);
     agent.wait_published(&root, "current", &head);
-    // Then it is the hour's turn, which only a trigger cuts short; and no failure is tolerated any more.
+    // Then it is the hour's turn, which only a signal cuts short; and no failure is tolerated any more.
     fs::rename(&later, folder.path().join("gone.git")).unwrap();
-    agent.signal(Signal::TERM);
-    assert_eq!(agent.wait_exit(LONG).and_then(|status| status.code()), Some(0));
+    agent.signal(Signal::HUP);
+    assert_eq!(agent.wait_exit(LONG).and_then(|status| status.code()), Some(1), "{}", agent.stderr());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::source::Parts;
 use super::status::{Board, Window};
 use super::watch::{Wake, Watch};
-use super::worker::{Event, Locks, Shared, Trigger, Worker};
+use super::worker::{Event, Locks, MakeParts, Shared, Trigger, Worker};
 use crate::config::{AuthConfig, Config, RefChoice, RepoUrl, SourceConfig};
 use crate::deadline::Stop;
 use crate::metrics::Metrics;
@@ -39,6 +39,7 @@ pub struct App {
     runtime: tokio::runtime::Runtime,
     messages: Sender<Message>,
     inbox: Receiver<Message>,
+    parts: MakeParts,
 }
 
 /// Why the process ends.
@@ -83,7 +84,14 @@ impl App {
             _ => None,
         };
         let (messages, inbox) = channel();
-        Ok(App { config, metrics: Metrics::new(), server, runtime, messages, inbox })
+        let parts: MakeParts =
+            Arc::new(|| Parts { gate: Box::new(check::Open), announcer: Box::new(hooks::Nobody) });
+        Ok(App { config, metrics: Metrics::new(), server, runtime, messages, inbox, parts })
+    }
+
+    /// The same with another gate and other listeners; made for each source, and again when its pass panicked.
+    pub fn with_parts(self, parts: MakeParts) -> App {
+        App { parts, ..self }
     }
 
     /// Where to send messages: for signal handlers and the like. What is sent before [`App::spawn`] is heard after it.
@@ -98,7 +106,7 @@ impl App {
 
     /// Starts everything.
     pub fn spawn(self) -> io::Result<Running> {
-        let App { config, metrics, server, runtime, messages, inbox } = self;
+        let App { config, metrics, server, runtime, messages, inbox, parts } = self;
         let board = Board::default();
         let events = messages.clone();
         let shared = Shared {
@@ -107,6 +115,7 @@ impl App {
             runtime: runtime.handle().clone(),
             // Nobody listens any more when the process is on its way out.
             events: Arc::new(move |event| drop(events.send(Message::Worker(event)))),
+            parts,
             one_time: config.process.one_time,
             on_locked: config.process.on_locked,
         };
@@ -139,10 +148,8 @@ impl App {
             let messages = running.messages.clone();
             watch.file(CONFIG_FILE, path, Arc::new(move || drop(messages.send(Message::ConfigChanged))));
         }
-        let nobody = Stop::new();
-        nobody.request();
         for source in running.config.sources.clone() {
-            running.start(source, &nobody)?;
+            running.start(source, Vec::new())?;
         }
         Ok(running)
     }
@@ -263,26 +270,24 @@ impl Running {
         }
     }
 
-    /// Starts a source's thread; it does nothing before `predecessors` is requested or it is asked to stop.
-    pub(super) fn start(&mut self, config: SourceConfig, predecessors: &Stop) -> io::Result<()> {
+    /// Starts a source's thread; it does nothing before all `predecessors` are requested.
+    pub(super) fn start(&mut self, config: SourceConfig, predecessors: Vec<Stop>) -> io::Result<()> {
         let (triggers, inbox) = channel();
         let stop = Stop::new();
         self.watch_for(&config);
         let name = config.name.clone();
         let shared_root = shared_roots(&self.config.sources).contains(&config.root);
-        self.shared.board.update(&name, |_| {});
+        self.shared.board.add(&name);
         let metrics = self.metrics.source(&name);
-        let parts = Box::new(|| Parts { gate: Box::new(check::Open), announcer: Box::new(hooks::Nobody) });
         let (shared, stops) = (self.shared.clone(), stop.clone());
-        let (source, predecessors) = (name.clone(), predecessors.clone());
+        let source = name.clone();
         let thread = std::thread::Builder::new().name(format!("source {name}")).spawn(move || {
             let events = shared.events.clone();
             let body = || {
-                shared.runtime.block_on(async {
-                    tokio::select! { () = predecessors.requested() => {}, () = stops.requested() => {} }
-                });
+                // Also when asked to stop: who comes after us waits for us alone.
+                predecessors.iter().for_each(|ended| shared.runtime.block_on(ended.requested()));
                 // Built inside: what a worker owns never leaves its thread.
-                Worker::new(config, shared_root, shared, stops, inbox, metrics, parts).run();
+                Worker::new(config, shared_root, shared, stops, inbox, metrics).run();
             };
             // A pass that panics is the worker's affair. If the worker does, nobody is left to sync: the process ends, and
             // whoever runs it sees that, rather than a source that is silent for ever.

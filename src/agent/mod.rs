@@ -21,3 +21,5 @@ mod worker;
 pub use crate::git::diff::Changes;
 pub use app::{App, End, Message, Running};
 pub use failure::Failure;
+pub use source::Parts;
+pub use worker::MakeParts;

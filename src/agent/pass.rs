@@ -93,6 +93,7 @@ impl Pass<'_> {
         if let Some(live) = &live
             && self.is_current(live, &target)
         {
+            self.confirm(&target, live.commit);
             self.retire(None);
             return Ok(Outcome::Unchanged);
         }
@@ -327,6 +328,26 @@ impl Pass<'_> {
             tracing::warn!("{}", failure.failure.message);
         }
         Ok(())
+    }
+
+    /// What is live was asked for by another name before (a tag, a mirror's URL, git-sync): from here on by this one, so
+    /// that a restart without the remote knows that it serves the right thing.
+    fn confirm(&mut self, target: &Target, commit: ObjectId) {
+        let source = &*self.source;
+        let published = source.state.published.as_ref().filter(|known| known.commit == commit.to_string());
+        let known = published.is_some_and(|known| {
+            known.repo == source.remote.shown()
+                && known.wanted == target.wanted
+                && known.reference == target.reference
+        });
+        if !known {
+            let bytes = published.map_or(0, |published| published.bytes);
+            if let Err(failure) = self.remember(target, commit, bytes) {
+                tracing::warn!("{}", failure.failure.message);
+            }
+            let source = &*self.source;
+            source.metrics.published(&commit.to_string(), &target.reference, source.files_of_live());
+        }
     }
 
     fn remember(&mut self, target: &Target, commit: ObjectId, bytes: u64) -> Result<(), Broken> {

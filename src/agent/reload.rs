@@ -39,7 +39,8 @@ impl Running {
         let (kept, changed): (Vec<_>, Vec<_>) = new.sources.iter().cloned().partition(same);
         let kept: HashSet<String> = kept.into_iter().map(|source| source.name).collect();
         let gone: Vec<String> = self.workers.keys().filter(|name| !kept.contains(*name)).cloned().collect();
-        let stopped = self.stop(&gone);
+        let stopped: Vec<(String, Stop)> =
+            gone.into_iter().map(|name| (name.clone(), self.stop(&name))).collect();
         for name in old.keys().filter(|name| !new.sources.iter().any(|source| source.name == **name)) {
             self.shared.board.remove(name);
             self.metrics.forget(name);
@@ -49,32 +50,36 @@ impl Running {
         self.config.sources = new.sources;
         self.config.warnings = new.warnings;
         for source in changed {
-            if let Err(err) = self.start(source, &stopped) {
+            // Two workers must not write one root or one link.
+            let predecessors = stopped.iter().filter(|(name, _)| {
+                old.get(name).is_none_or(|old| old.root == source.root || old.link == source.link)
+            });
+            let predecessors = predecessors.map(|(_, ended)| ended.clone()).collect();
+            if let Err(err) = self.start(source, predecessors) {
                 tracing::error!("cannot start a thread: {err}");
             }
         }
         tracing::info!(restarted, kept, "the changed configuration is in use");
     }
 
-    /// Asks sources to stop. The answer is requested when all have ended: their successors need their roots. A thread waits
-    /// for them, so that signals are heard meanwhile.
-    fn stop(&mut self, names: &[String]) -> Stop {
-        let mut threads = Vec::new();
-        for name in names {
-            if let Some(watch) = &mut self.watch {
-                watch.forget(name);
-            }
-            if let Some(worker) = self.workers.remove(name) {
-                worker.ask_to_stop();
-                threads.push(worker.thread);
-            }
+    /// Asks a source to stop. The answer is requested when it has ended; a thread waits for that, so that signals, and the
+    /// other sources, need not.
+    fn stop(&mut self, name: &str) -> Stop {
+        if let Some(watch) = &mut self.watch {
+            watch.forget(name);
         }
         let ended = Stop::new();
-        let told = ended.clone();
-        std::thread::spawn(move || {
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-            told.request();
-        });
+        match self.workers.remove(name) {
+            None => ended.request(),
+            Some(worker) => {
+                worker.ask_to_stop();
+                let told = ended.clone();
+                std::thread::spawn(move || {
+                    drop(worker.thread.join());
+                    told.request();
+                });
+            }
+        }
         ended
     }
 }

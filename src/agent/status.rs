@@ -33,14 +33,20 @@ pub struct SourceStatus {
 pub struct Board(Arc<Mutex<Vec<SourceStatus>>>);
 
 impl Board {
-    /// Changes a source's entry, making it if it is new.
+    /// Makes an entry for a source, unless it has one.
+    pub fn add(&self, name: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.iter().any(|status| status.name == name) {
+            all.push(SourceStatus { name: name.to_owned(), ..Default::default() });
+        }
+    }
+
+    /// Changes a source's entry. One that was removed stays so: its worker may still be at its last pass.
     pub fn update(&self, name: &str, change: impl FnOnce(&mut SourceStatus)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = all.iter().position(|status| status.name == name).unwrap_or_else(|| {
-            all.push(SourceStatus { name: name.to_owned(), ..Default::default() });
-            all.len() - 1
-        });
-        change(&mut all[at]);
+        if let Some(status) = all.iter_mut().find(|status| status.name == name) {
+            change(status);
+        }
     }
 
     /// Forgets a source that the configuration no longer has.
@@ -103,15 +109,16 @@ mod tests {
     fn ready_means_every_source() {
         let window = Window::new(Board::default(), None);
         assert!(matches!(window.readiness(), Readiness::Waiting(_)), "no source yet");
+        ["a", "b"].iter().for_each(|name| window.board.add(name));
         window.board.update("a", |status| status.ready = true);
-        window.board.update("b", |_| {});
         assert!(matches!(window.readiness(), Readiness::Waiting(_)));
         window.board.update("b", |status| status.ready = true);
         assert_eq!(window.readiness(), Readiness::Ready);
-        window.board.update("c", |_| {});
+        window.board.add("c");
         assert_eq!(window.readiness(), Readiness::Ready, "never goes back");
         window.board.remove("c");
         window.board.remove("b");
+        window.board.update("b", |status| status.ready = false);
         assert_eq!(window.board.read().len(), 1);
     }
 }

@@ -91,14 +91,16 @@ pub struct Shared {
     pub runtime: Handle,
     /// Where events go.
     pub events: Arc<dyn Fn(Event) + Send + Sync>,
+    /// The gate and the listeners of each source.
+    pub parts: MakeParts,
     /// One pass of every source, then done.
     pub one_time: bool,
     /// When another agent owns a root.
     pub on_locked: OnLocked,
 }
 
-/// Makes what a source needs from outside; again when its first opening failed.
-pub type MakeParts = Box<dyn Fn() -> Parts + Send>;
+/// Makes what a source needs from outside; again when its pass panicked.
+pub type MakeParts = Arc<dyn Fn() -> Parts + Send + Sync>;
 
 /// A source's worker. [`Worker::run`] is the body of its thread.
 pub struct Worker {
@@ -108,7 +110,6 @@ pub struct Worker {
     stop: Stop,
     triggers: Receiver<Trigger>,
     metrics: SourceMetrics,
-    parts: MakeParts,
     source: Option<Source>,
     past: Past,
     failing: Option<String>,
@@ -123,7 +124,6 @@ impl Worker {
         stop: Stop,
         triggers: Receiver<Trigger>,
         metrics: SourceMetrics,
-        parts: MakeParts,
     ) -> Self {
         Worker {
             layout: source::layout_of(&config, shared_root),
@@ -132,7 +132,6 @@ impl Worker {
             shared,
             stop,
             triggers,
-            parts,
             source: None,
             past: Past::default(),
             failing: None,
@@ -144,7 +143,8 @@ impl Worker {
         let name = self.config.name.clone();
         let _span = tracing::info_span!("source", source = name).entered();
         self.metrics.ref_conflict(self.config.ref_conflict);
-        loop {
+        // A predecessor may have taken its time to end.
+        while !self.stop.is_requested() {
             let started = Instant::now();
             let deadline =
                 Rc::new(Deadline::start(self.config.sync_timeout, &self.stop, &self.shared.runtime));
@@ -270,7 +270,7 @@ impl Worker {
             self.config.clone(),
             self.layout.clone(),
             lock,
-            (self.parts)(),
+            (self.shared.parts)(),
             self.metrics.clone(),
         )?;
         self.source = Some(opened);
