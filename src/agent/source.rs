@@ -132,9 +132,11 @@ impl Source {
         )
     }
 
-    /// The commits whose trees are on disk.
+    /// The commits whose trees are on disk, and which the store could hold: the root may have served a repository with
+    /// the other kind of id before.
     pub(super) fn kept_commits(&self) -> impl Iterator<Item = ObjectId> + use<> {
-        self.layout.trees().into_iter().map(|(_, commit)| commit)
+        let hash = self.store.hash();
+        self.layout.trees().into_iter().map(|(_, commit)| commit).filter(move |id| id.kind() == hash)
     }
 
     /// The remote's kind of object id decides ours.

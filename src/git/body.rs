@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 use url::Url;
 
+use super::cause::innermost;
 use super::error::Error;
-use super::http::{Shared, innermost};
+use super::http::Shared;
+
+/// More of a server's words helps nobody.
+const MAX_SAID: usize = 400;
 
 pub(super) struct Exchange {
     shared: Rc<Shared>,
@@ -21,20 +25,15 @@ pub(super) struct Exchange {
 
 enum State {
     Collecting { url: Url, headers: HeaderMap, body: Vec<u8> },
-    Open { response: reqwest::Response, speed: Speed },
+    Open { response: reqwest::Response, speed: Speed, begun: bool },
     Over,
 }
 
-/// `http.lowSpeedLimit`: how much came since when.
+/// `http.lowSpeedLimit`: how much came while we waited how long.
+#[derive(Default)]
 struct Speed {
-    since: Instant,
+    waited: Duration,
     bytes: u64,
-}
-
-impl Speed {
-    fn new() -> Self {
-        Speed { since: Instant::now(), bytes: 0 }
-    }
 }
 
 impl Exchange {
@@ -48,7 +47,10 @@ impl Exchange {
 
     /// An answer whose head is there.
     pub(super) fn open(shared: Rc<Shared>, response: reqwest::Response) -> Rc<Self> {
-        Rc::new(Exchange { shared, state: RefCell::new(State::Open { response, speed: Speed::new() }) })
+        Rc::new(Exchange {
+            shared,
+            state: RefCell::new(State::Open { response, speed: Speed::default(), begun: false }),
+        })
     }
 
     pub(super) fn collect(&self, buf: &[u8]) {
@@ -67,7 +69,7 @@ impl Exchange {
             unreachable!("looked at above")
         };
         let response = self.shared.send(&url, &headers, Some(&body)).and_then(|r| self.shared.accept(r))?;
-        *state = State::Open { response, speed: Speed::new() };
+        *state = State::Open { response, speed: Speed::default(), begun: false };
         Ok(())
     }
 
@@ -89,7 +91,7 @@ impl Exchange {
     fn next_chunk(&self) -> io::Result<bytes::Bytes> {
         self.ensure_open()?;
         let mut state = self.state.borrow_mut();
-        let State::Open { response, speed } = &mut *state else { return Ok(bytes::Bytes::new()) };
+        let State::Open { response, speed, begun } = &mut *state else { return Ok(bytes::Bytes::new()) };
         let shared = &self.shared;
         let deadline = shared.deadline();
         let chunk = shared.runtime.block_on(deadline.bound(async {
@@ -101,7 +103,21 @@ impl Exchange {
         match chunk {
             Ok(Some(Ok(Some(bytes)))) => {
                 speed.bytes += bytes.len() as u64;
-                shared.received.set(shared.received.get() + bytes.len() as u64);
+                let length = bytes.len() as u64;
+                shared.received.set(shared.received.get() + length);
+                match shared.room.get().checked_sub(length) {
+                    Some(room) => shared.room.set(room),
+                    None => {
+                        let reason = "its answer is longer than any list of refs".into();
+                        let doing = "reading its answer";
+                        return Err(shared.fail(Error::Broken { remote: shared.shown(), doing, reason }));
+                    }
+                }
+                if !std::mem::replace(begun, true)
+                    && let Some(message) = error_line(&bytes)
+                {
+                    return Err(shared.fail(Error::ServerSaid { remote: shared.shown(), message }));
+                }
                 Ok(bytes)
             }
             Ok(Some(Ok(None))) => {
@@ -116,16 +132,7 @@ impl Exchange {
                     reason,
                 }))
             }
-            Ok(None) => {
-                let (limit, time) = shared.low_speed.unwrap_or_default();
-                let reason =
-                    format!("slower than {limit} bytes per second for {}", humantime::format_duration(time));
-                Err(shared.fail(Error::Broken {
-                    remote: shared.shown(),
-                    doing: "reading its answer",
-                    reason,
-                }))
-            }
+            Ok(None) => Err(shared.too_slow("reading its answer")),
             Err(expired) => Err(shared.expired("reading from", expired)),
         }
     }
@@ -140,12 +147,33 @@ impl Speed {
     ) -> Option<Result<Option<bytes::Bytes>, reqwest::Error>> {
         let needed = limit.saturating_mul(time.as_secs());
         loop {
-            match tokio::time::timeout_at((self.since + time).into(), response.chunk()).await {
+            // Time that we spend on what came is not the server's.
+            let start = Instant::now();
+            let chunk = tokio::time::timeout(time.saturating_sub(self.waited), response.chunk()).await;
+            self.waited += start.elapsed();
+            match chunk {
                 Ok(chunk) => return Some(chunk),
                 Err(_) if self.bytes < needed => return None,
-                Err(_) => *self = Speed::new(),
+                Err(_) => *self = Speed::default(),
             }
         }
+    }
+}
+
+/// The text of an `ERR` line that an answer begins with. gix takes it for a malformed answer to a fetch.
+fn error_line(body: &[u8]) -> Option<String> {
+    let length = usize::from_str_radix(str::from_utf8(body.get(..4)?).ok()?, 16).ok()?;
+    let line = body.get(4..length.min(body.len()))?;
+    Some(said(line.strip_prefix(b"ERR ")?))
+}
+
+/// A server's words as we repeat them: on one line of bounded length.
+pub(super) fn said(message: &[u8]) -> String {
+    let text = String::from_utf8_lossy(message);
+    let text = text.trim();
+    match text.char_indices().nth(MAX_SAID) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -218,5 +246,20 @@ impl BufRead for Body {
 
     fn consume(&mut self, amt: usize) {
         let _ = self.chunk.split_to(amt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_line_is_seen_at_the_begin_of_an_answer_only() {
+        assert_eq!(error_line(b"0014ERR not our ref\n0000").as_deref(), Some("not our ref"));
+        assert_eq!(error_line(b"ffffERR cut").as_deref(), Some("cut"));
+        for other in [&b"0008NAK\n"[..], b"000dpackfile\n", b"", b"zzzzERR x", b"0000ERR x", b"0003ERR x"] {
+            assert_eq!(error_line(other), None, "{other:?}");
+        }
+        assert_eq!(said("ä".repeat(1000).as_bytes()).chars().count(), MAX_SAID + 1);
     }
 }

@@ -6,7 +6,10 @@
 
 pub mod auth;
 mod body;
+mod cause;
+mod client;
 mod error;
+mod heard;
 mod http;
 mod local;
 pub mod refs;
