@@ -71,11 +71,10 @@ fn connections_closed_by_the_server_never_fail_a_pass() {
     for _ in 0..10 {
         assert_eq!(engine.pull().unwrap(), repo.head());
     }
-    // The server may be a moment behind: a fetch is over with its last packet.
+    // nginx writes its line when the connection is really over.
+    drop(engine);
     let requests = || server.requests().len();
-    wait_until(PATIENCE, "a handshake, ten lists and ten fetches", || requests() == 21);
-    engine.poll().unwrap();
-    wait_until(PATIENCE, "no request to be sent twice", || requests() == 22);
+    wait_until(PATIENCE, "a handshake, ten lists and ten fetches, each sent once", || requests() == 21);
 
     let mut server = GitServer::over(root.path()).keep_alive(KeepAlive::OneSecond).start();
     let mut engine = Engine::of(&server.url("repo.git"));
@@ -84,6 +83,13 @@ fn connections_closed_by_the_server_never_fail_a_pass() {
     let closed = || !established(port, server.port());
     wait_until(PATIENCE, "the server to close the idle connection", closed);
     assert_eq!(engine.pull().unwrap(), repo.head());
+
+    // HTTP/2 says goodbye in its own way.
+    let polite = GitServer::over(root.path()).tls().keep_alive(KeepAlive::OneRequest).start();
+    let mut secure = Engine::trusting(&polite.url("repo.git"), polite.ca_pem());
+    for _ in 0..5 {
+        assert_eq!(secure.pull().unwrap(), repo.head());
+    }
 
     // A restart of the server in between is no failure either.
     server.stop();
@@ -160,7 +166,7 @@ fn protocol_version_is_a_setting_of_the_binary() {
 }
 
 #[test]
-fn polls_of_a_remote_with_very_many_refs_stay_small() {
+fn polls_of_a_1e5_refs_remote_stay_small() {
     // `1e5_refs_remote`: what a poll receives does not depend on how many refs there are.
     let (root, repo) = served();
     repo.many_refs("b", 20_000).annotated_tag("v1", support::repo::EPOCH);
@@ -245,13 +251,9 @@ fn a_certificate_that_does_not_convince_is_refused_with_a_hint() {
     let server = GitServer::over(root.path()).tls().start();
     let other = GitServer::over(root.path()).tls().start();
     let foreign = GitServer::over(root.path()).certificate(Certificate::OtherName).start();
-    for (url, ca, why) in [
-        (server.url("repo.git"), other.ca_pem(), "BadSignature"),
-        (foreign.url("repo.git"), foreign.ca_pem(), "not valid for name"),
-    ] {
+    for (url, ca) in [(server.url("repo.git"), other.ca_pem()), (foreign.url("repo.git"), foreign.ca_pem())] {
         let error = failure(Engine::trusting(&url, ca).poll());
         assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-        let _ = why;
         assert!(error.to_string().starts_with("the certificate of https://127.0.0.1:"), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("http.sslCAInfo")));
         assert_eq!(error.remedy(), Remedy::Human);
@@ -272,5 +274,21 @@ fn tls_expired_then_renewed() {
     let error = failure(engine.poll());
     assert!(matches!(error, Error::Tls { .. }) && error.to_string().contains("expired"), "{error}");
     server.renew_certificate(Certificate::Good);
+    assert_eq!(engine.pull().unwrap(), repo.head());
+}
+
+#[test]
+fn a_renewed_authority_is_trusted_as_soon_as_its_file_follows() {
+    let (root, repo) = served();
+    let (server, other) =
+        (GitServer::over(root.path()).tls().start(), GitServer::over(root.path()).tls().start());
+    let folder = temp();
+    let file = folder.path().join("ca.pem");
+    fs::copy(other.ca_pem(), &file).expect("a file");
+    let mut engine = Engine::trusting(&server.url("repo.git"), &file);
+    failure(engine.poll());
+    fs::write(&file, "half of a file").expect("a file");
+    assert!(matches!(failure(engine.poll()), Error::Tls { .. }), "what was trusted still is");
+    fs::copy(server.ca_pem(), &file).expect("a file");
     assert_eq!(engine.pull().unwrap(), repo.head());
 }

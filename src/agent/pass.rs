@@ -104,11 +104,32 @@ impl Pass<'_> {
                     "the object store is damaged and is fetched again: {}",
                     failure.failure.message
                 );
-                self.source.store.wipe().map_err(failed(Stage::Fetch))?;
-                self.bring(&target, live.as_ref()).map_err(|again| again.failure)
+                self.bring_from_nothing(&target, live.as_ref())
             }
             other => other.map_err(|err| err.failure),
         }
+    }
+
+    /// Fetches everything anew. The objects that were there stay aside until that has worked: a server that leaves out
+    /// an object must not cost the published tree its history.
+    fn bring_from_nothing(&mut self, target: &Target, live: Option<&Live>) -> Result<Outcome, Failure> {
+        self.source.store.set_aside().map_err(failed(Stage::Fetch))?;
+        let brought = self.bring(target, live);
+        let swapped = self.source.live() != live.map(|live| live.commit);
+        let settled = match brought.is_ok() || swapped {
+            true => self.source.store.discard_aside(),
+            false => self.source.store.restore(),
+        };
+        let outcome = brought.map_err(|again| match again.damaged {
+            true => {
+                let remote = self.source.remote.shown();
+                let message = format!("{remote} does not send the whole revision: {}", again.failure.message);
+                Failure { message, ..again.failure }
+            }
+            false => again.failure,
+        })?;
+        settled.map_err(failed(Stage::Fetch))?;
+        Ok(outcome)
     }
 
     fn time<T>(

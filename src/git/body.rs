@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 use url::Url;
 
+use super::cause::innermost;
 use super::error::Error;
-use super::http::{Shared, innermost};
+use super::http::Shared;
 
 /// More of a server's words helps nobody.
 const MAX_SAID: usize = 400;
@@ -102,7 +103,16 @@ impl Exchange {
         match chunk {
             Ok(Some(Ok(Some(bytes)))) => {
                 speed.bytes += bytes.len() as u64;
-                shared.received.set(shared.received.get() + bytes.len() as u64);
+                let length = bytes.len() as u64;
+                shared.received.set(shared.received.get() + length);
+                match shared.room.get().checked_sub(length) {
+                    Some(room) => shared.room.set(room),
+                    None => {
+                        let reason = "its answer is longer than any list of refs".into();
+                        let doing = "reading its answer";
+                        return Err(shared.fail(Error::Broken { remote: shared.shown(), doing, reason }));
+                    }
+                }
                 if !std::mem::replace(begun, true)
                     && let Some(message) = error_line(&bytes)
                 {
@@ -122,16 +132,7 @@ impl Exchange {
                     reason,
                 }))
             }
-            Ok(None) => {
-                let (limit, time) = shared.low_speed.unwrap_or_default();
-                let reason =
-                    format!("slower than {limit} bytes per second for {}", humantime::format_duration(time));
-                Err(shared.fail(Error::Broken {
-                    remote: shared.shown(),
-                    doing: "reading its answer",
-                    reason,
-                }))
-            }
+            Ok(None) => Err(shared.too_slow("reading its answer")),
             Err(expired) => Err(shared.expired("reading from", expired)),
         }
     }

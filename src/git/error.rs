@@ -38,6 +38,16 @@ pub enum Error {
         /// Whether we sent credentials.
         sent: bool,
     },
+    /// 401 or 403 from where a redirect led: our login is for the configured origin alone.
+    #[error("{remote} redirects to {target}, which lets nobody in without a login (HTTP {status})")]
+    Elsewhere {
+        /// The remote, safe to show.
+        remote: String,
+        /// Where to: scheme, host and port only.
+        target: String,
+        /// 401 or 403.
+        status: u16,
+    },
     /// Any other status that is not a success.
     #[error("{remote} answers HTTP {status}")]
     Status {
@@ -198,6 +208,7 @@ impl Advice for Error {
             | Error::Store { .. } => Remedy::Retry { after: None },
             Error::Tls { .. }
             | Error::Unauthorized { .. }
+            | Error::Elsewhere { .. }
             | Error::Status { .. }
             | Error::Redirect { .. }
             | Error::NotGit { .. }
@@ -218,6 +229,10 @@ impl Advice for Error {
             }
             Error::Unauthorized { sent: true, .. } => Some(
                 "check the user name, and that the token may read this repository and has not expired".into(),
+            ),
+            Error::Elsewhere { .. } => Some(
+                "a login goes to the host in `--repo` only: set `--repo` to the repository's new address"
+                    .into(),
             ),
             Error::Tls { .. } => {
                 Some("name a private CA with `--git-config=http.sslCAInfo:/path/ca.pem`".into())

@@ -16,26 +16,26 @@ use url::{Origin, Url};
 
 use super::auth::Login;
 use super::body::{Body, Exchange, Head};
+use super::cause::{find, innermost};
+use super::client::{self, CONNECT_TIMEOUT};
 use super::error::Error;
 use crate::config::HttpConfig;
 use crate::deadline::{Deadline, Expired};
 
-/// git gives up on a connection attempt much later; a sidecar that waits two minutes for a black hole misses four polls.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// As git's default for `http.followRedirects=initial`, bounded.
 const MAX_REDIRECTS: usize = 5;
 /// A server that asks for more is asked again after this long.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// Hosts treat clients that do not say `git/` as browsers.
-pub(super) const USER_AGENT: &str = concat!("git/dagsync-", env!("CARGO_PKG_VERSION"));
-
 /// A pool of connections to one remote. Clones share it.
 #[derive(Clone)]
 pub(super) struct Http(Rc<Shared>);
 
 pub(super) struct Shared {
     pub(super) runtime: tokio::runtime::Runtime,
-    client: reqwest::Client,
+    client: RefCell<reqwest::Client>,
+    config: HttpConfig,
+    /// A certificate was refused: the CA file is read again, it may have been renewed.
+    distrusts: Cell<bool>,
     configured: Url,
     origin: Origin,
     extra_headers: HeaderMap,
@@ -46,49 +46,15 @@ pub(super) struct Shared {
     failure: RefCell<Option<Error>>,
     base: RefCell<Option<String>>,
     pub(super) received: Cell<u64>,
+    /// How many bytes may still come; what is over that is not for us to keep in memory.
+    pub(super) room: Cell<u64>,
 }
 
 impl Http {
     /// Builds the client; reads the CA file. Connects to nothing.
     pub(super) fn new(url: &Url, config: &HttpConfig) -> Result<Self, Error> {
-        // Another part of the process may have been first; any provider it chose is ring, the only one compiled in.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(600))
-            .pool_max_idle_per_host(1)
-            .tcp_nodelay(true)
-            .user_agent(config.user_agent.as_deref().unwrap_or(USER_AGENT));
-        if let Some(path) = &config.ssl_ca_info {
-            builder = builder.tls_certs_only(read_certificates(path)?);
-        }
-        if !config.ssl_verify {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        if config.http1_only == Some(true) {
-            builder = builder.http1_only();
-        }
-        if let Some(proxy) = &config.proxy {
-            // The error of the parser prints its input, which may carry a password.
-            let bad = |_| Error::Client { what: "proxy".into(), reason: "not a URL of a proxy".into() };
-            let proxy = reqwest::Proxy::all(proxy.expose()).map_err(bad)?;
-            let except = config.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
-            builder = builder.proxy(proxy.no_proxy(except));
-        }
-        let client = builder.build().map_err(|err| Error::Client {
-            what: "HTTP client".into(),
-            reason: innermost(&err.without_url()),
-        })?;
-        let mut extra_headers = HeaderMap::new();
-        for (name, value) in &config.extra_headers {
-            let bad = |reason: &str| Error::Client { what: "http.extraHeader".into(), reason: reason.into() };
-            let name: HeaderName = name.parse().map_err(|_| bad("not a header name"))?;
-            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| bad("not a header value"))?;
-            value.set_sensitive(true);
-            extra_headers.append(name, value);
-        }
+        let client = client::build(config)?;
+        let extra_headers = client::extra_headers(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -96,7 +62,9 @@ impl Http {
             .map_err(|err| Error::Client { what: "runtime".into(), reason: err.to_string() })?;
         Ok(Http(Rc::new(Shared {
             runtime,
-            client,
+            client: RefCell::new(client),
+            config: config.clone(),
+            distrusts: Cell::new(false),
             origin: url.origin(),
             configured: url.clone(),
             extra_headers,
@@ -107,6 +75,7 @@ impl Http {
             failure: RefCell::new(None),
             base: RefCell::new(None),
             received: Cell::new(0),
+            room: Cell::new(0),
         })))
     }
 
@@ -115,6 +84,11 @@ impl Http {
         use base64::Engine as _;
         *self.0.deadline.borrow_mut() = Some(deadline.clone());
         *self.0.failure.borrow_mut() = None;
+        if self.0.distrusts.take()
+            && let Ok(client) = client::build(&self.0.config)
+        {
+            *self.0.client.borrow_mut() = client;
+        }
         *self.0.authorization.borrow_mut() = login.map(|login| {
             let pair = format!("{}:{}", login.username, login.password.expose());
             let mut value = HeaderValue::from_str(&format!(
@@ -135,6 +109,11 @@ impl Http {
     /// Decoded bytes received since the start.
     pub(super) fn received(&self) -> u64 {
         self.0.received.get()
+    }
+
+    /// How much the next answers may bring.
+    pub(super) fn expect_at_most(&self, bytes: u64) {
+        self.0.room.set(bytes);
     }
 
     /// Forgets where a redirect led, so that the next handshake starts at the configured URL.
@@ -159,6 +138,13 @@ impl Shared {
         self.fail(Error::Expired { remote: self.shown(), doing, expired })
     }
 
+    pub(super) fn too_slow(&self, doing: &'static str) -> io::Error {
+        let (limit, time) = self.low_speed.unwrap_or_default();
+        let time = humantime::format_duration(time);
+        let reason = format!("slower than {limit} bytes per second for {time}");
+        self.fail(Error::Broken { remote: self.shown(), doing, reason })
+    }
+
     pub(super) fn deadline(&self) -> Rc<Deadline> {
         self.deadline.borrow().clone().expect("armed before every pass")
     }
@@ -177,8 +163,8 @@ impl Shared {
         loop {
             tries += 1;
             let mut request = match body {
-                None => self.client.get(url.clone()),
-                Some(body) => self.client.post(url.clone()).body(body.to_vec()),
+                None => self.client.borrow().get(url.clone()),
+                Some(body) => self.client.borrow().post(url.clone()).body(body.to_vec()),
             };
             request = request.headers(headers.clone());
             if own_origin {
@@ -190,12 +176,22 @@ impl Shared {
                     request = request.header(AUTHORIZATION, value.clone());
                 }
             }
-            match self.runtime.block_on(deadline.bound(request.send())) {
-                Err(expired) => return Err(self.expired("waiting for", expired)),
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(err)) if tries == 1 && !err.is_connect() && !err.is_timeout() && !err.is_builder() => {
+            let sent = self.runtime.block_on(deadline.bound(async {
+                match self.low_speed {
+                    None => Ok(request.send().await),
+                    // curl counts the wait for the head as a transfer of nothing.
+                    Some((_, time)) => tokio::time::timeout(time, request.send()).await,
                 }
-                Ok(Err(err)) => return Err(self.fail(self.classify(err))),
+            }));
+            let sent = match sent {
+                Err(expired) => return Err(self.expired("waiting for", expired)),
+                Ok(Err(_)) => return Err(self.too_slow("waiting for an answer")),
+                Ok(Ok(sent)) => sent,
+            };
+            match sent {
+                Ok(response) => return Ok(response),
+                Err(err) if tries == 1 && !err.is_connect() && !err.is_timeout() && !err.is_builder() => {}
+                Err(err) => return Err(self.fail(self.classify(err))),
             }
         }
     }
@@ -207,7 +203,11 @@ impl Shared {
             return Ok(response);
         }
         let remote = self.shown();
+        let target = response.url().origin();
         Err(self.fail(match status.as_u16() {
+            status @ (401 | 403) if target != self.origin => {
+                Error::Elsewhere { remote, target: target.ascii_serialization(), status }
+            }
             status @ (401 | 403) => {
                 let sent =
                     self.authorization.borrow().is_some() || self.extra_headers.contains_key(AUTHORIZATION);
@@ -221,6 +221,7 @@ impl Shared {
         let err = err.without_url();
         let remote = self.shown();
         if let Some(tls) = find::<rustls::Error>(&err) {
+            self.distrusts.set(true);
             return Error::Tls { remote, reason: tls.to_string() };
         }
         let reason = if err.is_timeout() {
@@ -357,17 +358,6 @@ fn header_map(lines: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
         .collect()
 }
 
-fn read_certificates(path: &std::path::Path) -> Result<Vec<reqwest::Certificate>, Error> {
-    let bad = |reason: String| Error::Client { what: format!("http.sslCAInfo `{}`", path.display()), reason };
-    let pem = std::fs::read(path).map_err(|err| bad(err.to_string()))?;
-    let certificates =
-        reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| bad("not a PEM bundle".into()))?;
-    if certificates.is_empty() {
-        return Err(bad("no certificate in it".into()));
-    }
-    Ok(certificates)
-}
-
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {
@@ -386,28 +376,6 @@ pub(super) fn shown(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
-}
-
-/// The causes of an error, outermost first, also those that `io::Error` hides from `source`.
-fn causes<'a>(err: &'a (dyn std::error::Error + 'static)) -> Vec<&'a (dyn std::error::Error + 'static)> {
-    let mut all = vec![err];
-    while let Some(last) = all.last() {
-        let inner = last.downcast_ref::<io::Error>().and_then(|io| io.get_ref());
-        match inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| last.source()) {
-            Some(next) => all.push(next),
-            None => break,
-        }
-    }
-    all
-}
-
-fn find<'a, E: std::error::Error + 'static>(err: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
-    causes(err).into_iter().find_map(|cause| cause.downcast_ref())
-}
-
-/// The innermost cause in words: the layers above only say that something failed.
-pub(super) fn innermost(err: &(dyn std::error::Error + 'static)) -> String {
-    causes(err).last().map(|cause| cause.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -433,21 +401,5 @@ mod tests {
         assert_eq!(with("Wed, 21 Oct 2015 07:28:00 GMT"), None, "in the past");
         let tomorrow = std::time::SystemTime::now() + Duration::from_secs(86_400);
         assert_eq!(with(&httpdate::fmt_http_date(tomorrow)), Some(MAX_RETRY_AFTER));
-    }
-
-    #[test]
-    fn a_bad_proxy_is_reported_without_its_text() {
-        let config =
-            HttpConfig { proxy: Some("http://u:CANARY@[bad".to_owned().into()), ..Default::default() };
-        let err = Http::new(&Url::parse("https://h/x").unwrap(), &config).err().unwrap();
-        assert!(!err.to_string().contains("CANARY") && err.to_string().contains("proxy"), "{err}");
-    }
-
-    #[test]
-    fn a_ca_file_without_certificates_is_an_error_with_its_name() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let config = HttpConfig { ssl_ca_info: Some(file.path().to_owned()), ..Default::default() };
-        let err = Http::new(&Url::parse("https://h/x").unwrap(), &config).err().unwrap().to_string();
-        assert!(err.contains("http.sslCAInfo") && err.contains("no certificate"), "{err}");
     }
 }

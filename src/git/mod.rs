@@ -6,8 +6,11 @@
 
 pub mod auth;
 mod body;
+mod cause;
+mod client;
 pub mod diff;
 mod error;
+mod heard;
 mod http;
 mod local;
 pub mod refs;

@@ -22,8 +22,11 @@ use url::Url;
 
 use super::auth::Login;
 use super::body::said;
+use super::cause::innermost;
+use super::client::USER_AGENT;
 use super::error::Error;
-use super::http::{Http, USER_AGENT, innermost, shown};
+use super::heard::Heard;
+use super::http::{Http, shown};
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
 use super::store::Store;
 use crate::config::HttpConfig;
@@ -31,6 +34,9 @@ use crate::deadline::Deadline;
 
 /// No object of a DAG repository needs more memory than this at once; a header that claims more is a lie or a bomb.
 const MAX_OBJECT_BYTES: usize = 4 << 30;
+
+/// A list of refs is held in memory. This is more than a million of them.
+const MAX_LIST_BYTES: u64 = 128 << 20;
 
 pub(super) struct Smart {
     url: Url,
@@ -83,6 +89,7 @@ impl Smart {
     }
 
     fn try_list(&mut self, prefixes: &[BString]) -> Result<RemoteRefs, Error> {
+        self.http.expect_at_most(MAX_LIST_BYTES);
         let mut session = self.take_session()?;
         let listed = match session.handshake.refs.take() {
             Some(refs) => Ok(refs),
@@ -141,7 +148,10 @@ impl Smart {
         depth: Option<NonZeroU32>,
         interrupt: &AtomicBool,
     ) -> Result<Fetched, Error> {
+        self.http.expect_at_most(MAX_LIST_BYTES);
         let mut session = self.take_session()?;
+        // A pack goes to disk, and may be as long as it likes.
+        self.http.expect_at_most(u64::MAX);
         let theirs = hash_kind(&session.handshake.capabilities);
         if let Some(want) = wanted.wants.iter().find(|want| want.kind() != theirs) {
             self.session = Some(session);
@@ -163,6 +173,7 @@ impl Smart {
         let mut objects_received = 0;
         let mut damaged: Option<String> = None;
         let mut settled = Ok(());
+        let heard = Heard::default();
         let fetched = gix_protocol::fetch(
             &mut wanted,
             |pack, progress, interrupt| {
@@ -194,7 +205,7 @@ impl Smart {
                 }
                 Ok(true)
             },
-            Discard,
+            heard.clone(),
             interrupt,
             gix_protocol::fetch::Context {
                 handshake: &mut session.handshake,
@@ -221,8 +232,11 @@ impl Smart {
                 drop(session);
                 let error = self.fail(&err, "fetching");
                 // The network's own failure (a cut, a time-out) says more than what the indexer makes of it.
-                match damaged {
-                    Some(reason) if matches!(error, Error::Broken { doing: "fetching", .. }) => {
+                match (heard.take(), damaged) {
+                    (Some(message), _) if !matches!(error, Error::Expired { .. }) => {
+                        Err(Error::ServerSaid { remote: self.shown(), message })
+                    }
+                    (_, Some(reason)) if matches!(error, Error::Broken { doing: "fetching", .. }) => {
                         Err(Error::Pack { remote: self.shown(), reason })
                     }
                     _ => Err(error),
@@ -270,6 +284,11 @@ impl Smart {
                 reason: "the answer is not git's (a dumb server, or a web page)".into(),
             };
         }
+        // gix prints the line as a list of numbers.
+        let reason = match reason.starts_with('[') {
+            true => "a line of its answer makes no sense".to_owned(),
+            false => reason,
+        };
         if doing == "shaking hands" {
             return Error::NotGit { remote, reason };
         }

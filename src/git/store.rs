@@ -23,6 +23,9 @@ pub type Objects = gix::odb::Handle;
 
 /// The file that says that a repository is of our making.
 const OURS: &str = "dagsync";
+/// Objects that a fetch from nothing is to replace, and the shallow list that goes with them.
+const ASIDE: &str = "objects.aside";
+const SHALLOW_ASIDE: &str = "shallow.aside";
 
 /// The object store of a source.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ impl Store {
     /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
         let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
+        store.restore()?;
         if dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("config").is_file() {
             store.hash = store.configured_hash();
             store.remove_leftovers().map_err(|err| store.error(&err))?;
@@ -90,21 +94,53 @@ impl Store {
     }
 
     /// Removes all objects. The trees' own metadata (`worktrees/`) stays, so that what is published remains whole.
+    pub fn wipe(&self) -> Result<(), Error> {
+        self.set_aside()?;
+        self.discard_aside()
+    }
+
+    /// Takes all objects out of use, for a fetch from nothing: until [`Store::discard_aside`] says that it has all that
+    /// is needed, or [`Store::restore`] that it has not. A crash in between leaves them aside; the next start restores.
+    pub fn set_aside(&self) -> Result<(), Error> {
+        let set_aside = || -> io::Result<()> {
+            remove_any(&self.dir.join(ASIDE))?;
+            remove_any(&self.dir.join(SHALLOW_ASIDE))?;
+            rename_if_there(&self.shallow_file(), &self.dir.join(SHALLOW_ASIDE))?;
+            rename_if_there(&self.dir.join("objects"), &self.dir.join(ASIDE))?;
+            self.lay_out()
+        };
+        set_aside().map_err(|err| self.error(&err))
+    }
+
+    /// Takes back what was set aside; what came since goes. Nothing aside: nothing happens.
+    pub fn restore(&self) -> Result<(), Error> {
+        let restore = || -> io::Result<()> {
+            if self.dir.join(ASIDE).exists() {
+                remove_any(&self.dir.join("objects"))?;
+                fs::rename(self.dir.join(ASIDE), self.dir.join("objects"))?;
+                remove_any(&self.shallow_file())?;
+            }
+            rename_if_there(&self.dir.join(SHALLOW_ASIDE), &self.shallow_file())
+        };
+        restore().map_err(|err| self.error(&err))
+    }
+
+    /// Removes what was set aside, and the refs that lead to it.
     ///
     /// A repository that we did not make (a root taken over, or somebody's own clone by mistake) may hold what nobody
-    /// else has: its objects are moved aside, once, not removed.
-    pub fn wipe(&self) -> Result<(), Error> {
-        let remove = || -> io::Result<()> {
+    /// else has: its objects are kept, once, not removed.
+    pub fn discard_aside(&self) -> Result<(), Error> {
+        let discard = || -> io::Result<()> {
             if !self.dir.join(OURS).exists() {
-                fs::rename(self.dir.join("objects"), self.dir.join("objects.before-dagsync"))?;
+                fs::rename(self.dir.join(ASIDE), self.dir.join("objects.before-dagsync"))?;
                 fs::write(self.dir.join(OURS), "")?;
             }
-            for name in ["objects", "shallow", "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
+            for name in [ASIDE, SHALLOW_ASIDE, "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
                 remove_any(&self.dir.join(name))?;
             }
             self.lay_out()
         };
-        remove().map_err(|err| self.error(&err))
+        discard().map_err(|err| self.error(&err))
     }
 
     /// After a pack was written: the caller's `.keep` goes, and everybody may read what git itself makes readable
@@ -355,6 +391,13 @@ fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
         Ok(entries) => entries.collect(),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(err) => Err(err),
+    }
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
