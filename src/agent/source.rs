@@ -132,9 +132,11 @@ impl Source {
         )
     }
 
-    /// The commits whose trees are on disk.
+    /// The commits whose trees are on disk, and that the store can know: a root that changed to an upstream with
+    /// another kind of object ids still has trees of the old kind.
     pub(super) fn kept_commits(&self) -> impl Iterator<Item = ObjectId> + use<> {
-        self.layout.trees().into_iter().map(|(_, commit)| commit)
+        let hash = self.store.hash();
+        self.layout.trees().into_iter().map(|(_, commit)| commit).filter(move |commit| commit.kind() == hash)
     }
 
     /// The remote's kind of object id decides ours.

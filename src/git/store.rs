@@ -149,6 +149,10 @@ impl Store {
         id: &oid,
         buf: &'a mut Vec<u8>,
     ) -> Result<gix::objs::Data<'a>, Error> {
+        // gix asserts the kind of an id; one of another kind (a root that changed to a SHA-256 upstream) is not here.
+        if id.kind() != self.hash {
+            return Err(self.damaged(id));
+        }
         match objects.try_find(id, buf) {
             Ok(Some(data)) => Ok(data),
             Ok(None) | Err(_) => Err(self.damaged(id)),
