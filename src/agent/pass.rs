@@ -406,17 +406,17 @@ impl Pass<'_> {
 
         let new = layout.new_tree();
         let place = layout.place_for(&commit);
-        git::store::make_dirs(&new, group).map_err(on_disk("make the folder", &new))?;
+        crate::umask::make_dirs(&new, group).map_err(on_disk("make the folder", &new))?;
         let build = || -> Result<(), Broken> {
             let admin = manifest::prepare(&layout.store, &new, &place, &commit, group)
                 .map_err(on_disk("write the metadata of", &new))?;
             let stats = Build { listing, group_write: group, deadline: &self.deadline }
                 .run(objects, converter, &new)
                 .map_err(broken_write)?;
-            manifest::write_index(&admin, commit.kind(), listing, &stats)
+            manifest::write_index(&admin, commit.kind(), listing, &stats, group)
                 .map_err(on_disk("write the index of", &new))?;
             if let Some(parent) = place.parent() {
-                git::store::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
+                crate::umask::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
             }
             std::fs::rename(&new, &place).map_err(on_disk("put in place the tree", &place))
         };
@@ -463,7 +463,7 @@ impl Pass<'_> {
             bytes,
             at: seconds(SystemTime::now()),
         });
-        source.state.save(&source.lock, &source.layout.state).map_err(|err| Broken::new(Stage::Publish, &err))
+        source.state.save(&source.lock, &source.layout).map_err(|err| Broken::new(Stage::Publish, &err))
     }
 
     fn same_settings(&self, live: &Live) -> bool {
@@ -520,7 +520,7 @@ impl Pass<'_> {
             }
         }
         if source.state.retired != before
-            && let Err(err) = source.state.save(&source.lock, &source.layout.state)
+            && let Err(err) = source.state.save(&source.lock, &source.layout)
         {
             tracing::warn!("{err}");
         }
