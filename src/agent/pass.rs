@@ -313,7 +313,7 @@ impl Pass<'_> {
             let done = job.run(objects).map_err(broken_write)?;
             tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
-                git::store::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
+                crate::umask::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
             }
             std::fs::rename(&new, &place).map_err(on_disk("put in place the tree", &place))
         };
@@ -383,7 +383,7 @@ impl Pass<'_> {
             bytes,
             at: seconds(SystemTime::now()),
         });
-        source.state.save(&source.lock, &source.layout.state).map_err(|err| Broken::new(Stage::Publish, &err))
+        source.state.save(&source.lock, &source.layout).map_err(|err| Broken::new(Stage::Publish, &err))
     }
 
     fn same_settings(&self, live: &Live) -> bool {
@@ -438,7 +438,7 @@ impl Pass<'_> {
             }
         }
         if source.state.retired != before
-            && let Err(err) = source.state.save(&source.lock, &source.layout.state)
+            && let Err(err) = source.state.save(&source.lock, &source.layout)
         {
             tracing::warn!("{err}");
         }

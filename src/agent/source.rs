@@ -106,6 +106,14 @@ impl Source {
 
     /// Leftovers of a crash go now, not at the next publication.
     fn after_crash(&mut self) {
+        if let Some((commit, tree)) = live(&self.layout)
+            && let Some(reason) = crate::tree::manifest::damage(&tree, &self.layout.store, commit.kind())
+        {
+            tracing::warn!("the published tree is damaged and is built again: {reason}");
+            if let Err(err) = crate::tree::manifest::disown(&tree, &self.layout.store) {
+                tracing::warn!("cannot remove its index: {err}");
+            }
+        }
         let swept = retain::sweep(&self.lock, &self.layout);
         if swept.removed > 0 {
             tracing::info!(count = swept.removed, "removed leftovers of an earlier run");

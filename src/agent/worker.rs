@@ -74,7 +74,7 @@ impl Locks {
         {
             return Ok(lock);
         }
-        let lock = Arc::new(RootLock::try_acquire(&layout.root)?);
+        let lock = Arc::new(RootLock::try_acquire(layout)?);
         all.push((layout.root.clone(), Arc::downgrade(&lock)));
         Ok(lock)
     }

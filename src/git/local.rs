@@ -220,6 +220,7 @@ impl Copy<'_> {
         let db = db.into_arc().map_err(|err| self.store.error(&err))?;
         let (hash, interrupt) = (self.store.hash(), self.interrupt);
         let (generated, indexed) = std::thread::scope(|scope| {
+            let missing = &missing;
             let generator = scope.spawn(move || generate(db, missing, hash, interrupt, writer));
             let indexed = self.index(io::BufReader::new(reader));
             (generator.join(), indexed)
@@ -228,9 +229,20 @@ impl Copy<'_> {
         match (generated, indexed) {
             (Ok(()), Ok(fetched)) => Ok(fetched),
             // The generator's error is the cause of what the indexer says about a pack that ends early.
-            (Err(reason), _) => Err(Error::Local { path: self.upstream.path.clone(), reason }),
+            (Err(reason), _) => {
+                self.check()?;
+                Err(self
+                    .culprit(&missing)
+                    .unwrap_or(Error::Local { path: self.upstream.path.clone(), reason }))
+            }
             (Ok(()), Err(err)) => Err(err),
         }
+    }
+
+    /// The object that cannot be read: the generator does not say which. Only ever asked after a failure.
+    fn culprit(&self, objects: &[ObjectId]) -> Option<Error> {
+        let mut buf = Vec::new();
+        objects.iter().find_map(|id| self.find(id, &mut buf).err())
     }
 
     fn index(&self, mut pack: io::BufReader<io::PipeReader>) -> Result<Fetched, Error> {
@@ -283,7 +295,7 @@ impl Copy<'_> {
 /// Writes a pack of exactly `missing` to `writer`.
 fn generate(
     db: impl gix_pack::Find + Clone + Send + 'static,
-    missing: Vec<ObjectId>,
+    missing: &[ObjectId],
     hash: gix::hash::Kind,
     interrupt: &AtomicBool,
     writer: io::PipeWriter,
@@ -291,7 +303,7 @@ fn generate(
     let text = |err: gix::Error| err.probable_cause().to_string();
     let (counts, _) = output::count::objects_unthreaded(
         &db,
-        &mut missing.into_iter().map(Ok),
+        &mut missing.iter().copied().map(Ok),
         &Discard,
         interrupt,
         output::count::objects::ObjectExpansion::AsIs,

@@ -17,6 +17,7 @@ use gix::objs::{CommitRefIter, Exists as _, Find as _};
 use gix::{ObjectId, oid};
 
 use super::error::Error;
+use crate::umask::make_dirs;
 
 /// A handle to read objects with; cheap to clone, one a thread.
 pub type Objects = gix::odb::Handle;
@@ -50,10 +51,8 @@ impl Store {
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
         let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
         store.restore()?;
-        if dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("config").is_file() {
-            store.hash = store.configured_hash();
-            store.remove_leftovers().map_err(|err| store.error(&err))?;
-        }
+        store.hash = store.configured_hash();
+        store.remove_leftovers().map_err(|err| store.error(&err))?;
         store.lay_out().map_err(|err| store.error(&err))?;
         Ok(store)
     }
@@ -131,9 +130,9 @@ impl Store {
     /// else has: its objects are kept, once, not removed.
     pub fn discard_aside(&self) -> Result<(), Error> {
         let discard = || -> io::Result<()> {
-            if !self.dir.join(OURS).exists() {
+            if !self.is_ours() {
                 fs::rename(self.dir.join(ASIDE), self.dir.join("objects.before-dagsync"))?;
-                fs::write(self.dir.join(OURS), "")?;
+                self.write(OURS, "")?;
             }
             for name in [ASIDE, SHALLOW_ASIDE, "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
                 remove_any(&self.dir.join(name))?;
@@ -185,7 +184,7 @@ impl Store {
         id: &oid,
         buf: &'a mut Vec<u8>,
     ) -> Result<gix::objs::Data<'a>, Error> {
-        // gix takes an id of the other kind for a programmer's error, and panics.
+        // gix asserts the kind of an id; one of another kind (a root that changed to a SHA-256 upstream) is not here.
         if id.kind() != self.hash {
             return Err(self.damaged(id));
         }
@@ -299,7 +298,7 @@ impl Store {
             }
             let text: String = boundary.iter().map(|id| format!("{id}\n")).collect();
             let temp = self.dir.join("shallow.lock");
-            fs::write(&temp, text)?;
+            crate::umask::write(&temp, text, self.group_write)?;
             fs::rename(&temp, self.shallow_file())
         };
         write().map_err(|err| self.error(&err))
@@ -327,18 +326,54 @@ impl Store {
     }
 
     fn lay_out(&self) -> io::Result<()> {
-        for name in ["objects/pack", "objects/info", "refs/heads", "refs/tags", "worktrees"] {
-            make_dirs(&self.dir.join(name), self.group_write)?;
+        for name in
+            ["objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags", "worktrees"]
+        {
+            let path = self.dir.join(name);
+            // A file where a folder has to be: in a store of our own it is damage, and goes.
+            if self.is_ours() && !path.is_dir() {
+                remove_any(&path)?;
+            }
+            make_dirs(&path, self.group_write)?;
         }
         // `HEAD` and `config` last: without them it is no repository, and the next start lays it out again.
         if !self.dir.join("config").is_file() {
-            fs::write(self.dir.join(OURS), "")?;
+            self.write(OURS, "")?;
+            self.write_config()?;
+        } else if !self.has_good_config() {
+            if !self.is_ours() {
+                fs::rename(self.dir.join("config"), self.dir.join("config.before-dagsync"))?;
+            }
             self.write_config()?;
         }
-        if !self.dir.join("HEAD").is_file() {
-            fs::write(self.dir.join("HEAD"), "ref: refs/heads/main\n")?;
+        if !self.has_good_head() {
+            remove_any(&self.dir.join("HEAD"))?;
+            self.write("HEAD", "ref: refs/heads/main\n")?;
         }
         Ok(())
+    }
+
+    /// Whether the store is of our making, not somebody's that was taken over.
+    fn is_ours(&self) -> bool {
+        self.dir.join(OURS).exists()
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        crate::umask::write(&self.dir.join(name), text, self.group_write)
+    }
+
+    /// A damaged one would make every git program in the published tree fail; one of our own always forbids hooks.
+    fn has_good_config(&self) -> bool {
+        let Some(config) = self.config() else { return false };
+        let format = config.integer("core.repositoryFormatVersion");
+        let hooks = config.string("core.hooksPath").is_some_and(|path| path.as_slice() == b"/dev/null");
+        matches!(format, Ok(Some(0 | 1))) && (hooks || !self.is_ours())
+    }
+
+    fn has_good_head(&self) -> bool {
+        fs::read_to_string(self.dir.join("HEAD")).is_ok_and(|head| {
+            head.starts_with("ref: refs/") || ObjectId::from_hex(head.trim().as_bytes()).is_ok()
+        })
     }
 
     /// `gc.auto=0`: a git program that somebody runs in a published tree must not collect what we need.
@@ -349,15 +384,20 @@ impl Store {
         };
         let rest = "\tfilemode = true\n\tbare = false\n\tlogAllRefUpdates = false\n\thooksPath = /dev/null\n\
                     [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n";
-        let temp = self.dir.join("config.lock");
-        fs::write(&temp, format!("{format}{rest}"))?;
-        fs::rename(&temp, self.dir.join("config"))
+        self.write("config.lock", &format!("{format}{rest}"))?;
+        let config = self.dir.join("config");
+        if config.is_dir() {
+            remove_any(&config)?;
+        }
+        fs::rename(self.dir.join("config.lock"), config)
+    }
+
+    fn config(&self) -> Option<gix::config::File> {
+        gix::config::File::from_path_no_includes(self.dir.join("config"), gix::config::Source::Local).ok()
     }
 
     fn configured_hash(&self) -> Kind {
-        let config =
-            gix::config::File::from_path_no_includes(self.dir.join("config"), gix::config::Source::Local);
-        let format = config.ok().and_then(|c| c.string("extensions.objectFormat").map(|v| v.to_string()));
+        let format = self.config().and_then(|c| c.string("extensions.objectFormat").map(|v| v.to_string()));
         match format {
             Some(name) if name.eq_ignore_ascii_case("sha256") => Kind::Sha256,
             _ => Kind::Sha1,
@@ -410,24 +450,6 @@ fn remove_any(path: &Path) -> io::Result<()> {
     };
     match removed {
         Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
-        other => other,
-    }
-}
-
-/// `mkdir -p`, group-writable if asked.
-pub(crate) fn make_dirs(path: &Path, group_write: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        make_dirs(parent, group_write)?;
-    }
-    match fs::create_dir(path) {
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Ok(()) if group_write => {
-            fs::set_permissions(path, fs::Permissions::from_mode(crate::umask::apply(0o775, true)))
-        }
         other => other,
     }
 }

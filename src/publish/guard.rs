@@ -37,7 +37,7 @@ pub fn write(_proof: &RootLock, layout: &Layout) -> Result<(), Error> {
         Err(err) => return Err(Error::io("read", &path)(err)),
     }
     let temp = layout.state.join(format!("airflowignore-{}", unique()));
-    fs::write(&temp, CONTENT).map_err(Error::io("write", &temp))?;
+    crate::umask::write(&temp, CONTENT, layout.group_write).map_err(Error::io("write", &temp))?;
     fs::rename(&temp, &path).map_err(Error::io("put in place", &path))
 }
 
@@ -50,7 +50,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut layout = Layout::sole(dir.path(), &dir.path().join("link"));
         layout.create(false).unwrap();
-        let lock = RootLock::try_acquire(&layout.root).unwrap();
+        let lock = RootLock::try_acquire(&layout).unwrap();
         let path = layout.root.join(".airflowignore");
         write(&lock, &layout).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), CONTENT);

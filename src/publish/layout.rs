@@ -33,6 +33,8 @@ pub struct Layout {
     pub state: PathBuf,
     /// The link that readers use.
     pub link: PathBuf,
+    /// What we make is writable by the group.
+    pub group_write: bool,
 }
 
 /// What is in the link's place.
@@ -60,6 +62,7 @@ impl Layout {
             trees: root.join(".worktrees"),
             state: root.join(".dagsync"),
             link: link.to_owned(),
+            group_write: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl Layout {
             trees: root.join(".worktrees").join(name),
             state,
             link: link.to_owned(),
+            group_write: false,
         }
     }
 
@@ -79,9 +83,10 @@ impl Layout {
     /// same to the kernel as to us.
     pub fn create(&mut self, group_write: bool) -> Result<(), Error> {
         let make = |path: &Path| {
-            crate::git::store::make_dirs(path, group_write).map_err(Error::io("make the folder", path))
+            crate::umask::make_dirs(path, group_write).map_err(Error::io("make the folder", path))
         };
         let physical = |path: &Path| fs::canonicalize(path).map_err(Error::io("resolve", path));
+        self.group_write = group_write;
         make(&self.root)?;
         let root = physical(&self.root)?;
         for path in [&mut self.store, &mut self.trees, &mut self.state] {
@@ -162,13 +167,29 @@ impl Layout {
     }
 
     /// What lies among the trees and is none: leftovers of a crash, things of others, dangling links.
+    ///
+    /// Never what the link leads to, wherever a former layout put that, nor the trees of a source that shares the root, or
+    /// did until it was taken out of the configuration: what it published stays.
     pub fn strays(&self) -> Vec<PathBuf> {
+        let live = match self.at_link() {
+            Ok(AtLink::Tree { path, .. }) => Some(path),
+            _ => None,
+        };
+        let is_live = |path: &Path| live.as_ref().is_some_and(|live| live.starts_with(path)) && path.is_dir();
+        let is_of_a_source = |path: &Path| {
+            let name = path.file_name().expect("a folder's entry");
+            path.is_dir() && self.state.join(name).join("state.json").is_file()
+        };
         let is_tree = |path: &Path| commit_of(path).is_some() && path.is_dir() && !path.is_symlink();
         let is_again = |path: &Path| has_prefix(path, AGAIN) && path.is_dir() && !path.is_symlink();
         children(&self.trees)
             .into_iter()
-            .filter(|path| !is_tree(path))
-            .filter(|path| !is_again(path) || !children(path).iter().any(|child| is_tree(child)))
+            .filter(|path| {
+                !is_tree(path)
+                    && !is_live(path)
+                    && !is_of_a_source(path)
+                    && !(is_again(path) && children(path).iter().any(|child| is_tree(child)))
+            })
             .collect()
     }
 }

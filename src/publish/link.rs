@@ -70,7 +70,7 @@ mod tests {
         let root = dir.path().join("root");
         let mut layout = Layout::sole(&root, &dir.path().join(link));
         layout.create(false).unwrap();
-        let lock = RootLock::try_acquire(&layout.root).unwrap();
+        let lock = RootLock::try_acquire(&layout).unwrap();
         fs::create_dir(layout.trees.join(HEX)).unwrap();
         (dir, layout, lock)
     }

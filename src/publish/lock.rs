@@ -5,9 +5,9 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use super::error::Error;
+use super::layout::Layout;
 
 /// Proof of being the only writer of a root, and its file.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub struct RootLock {
 
 impl RootLock {
     /// Takes the lock if nobody has it. The root and its `.dagsync` exist.
-    pub fn try_acquire(root: &Path) -> Result<Self, Error> {
+    pub fn try_acquire(layout: &Layout) -> Result<Self, Error> {
+        let root = &layout.root;
         let path = root.join(".dagsync/lock");
         // Not truncated: until the lock is ours, the text in it is the owner's.
         let file = OpenOptions::new()
@@ -29,6 +30,8 @@ impl RootLock {
             .write(true)
             .open(&path)
             .map_err(Error::io("open the lock", &path))?;
+        crate::umask::open_for_group(&file, layout.group_write)
+            .map_err(Error::io("make group-writable", &path))?;
         let exclusive = match file.try_lock() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
@@ -72,22 +75,27 @@ fn has_no_locks(err: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    fn world() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = Layout::sole(dir.path(), &dir.path().join("link"));
+        layout.create(false).unwrap();
+        (dir, layout)
+    }
+
     #[test]
     fn a_root_has_one_owner_until_it_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".dagsync")).unwrap();
-        let first = RootLock::try_acquire(dir.path()).unwrap();
-        let err = RootLock::try_acquire(dir.path()).unwrap_err();
+        let (_dir, layout) = world();
+        let first = RootLock::try_acquire(&layout).unwrap();
+        let err = RootLock::try_acquire(&layout).unwrap_err();
         assert!(matches!(&err, Error::Locked { holder, .. } if holder.contains("pid")), "{err}");
         drop(first);
-        assert!(RootLock::try_acquire(dir.path()).unwrap().is_exclusive());
+        assert!(RootLock::try_acquire(&layout).unwrap().is_exclusive());
     }
 
     #[test]
     fn stale_lock_files_are_recovered_when_owner_is_dead() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".dagsync")).unwrap();
+        let (dir, layout) = world();
         fs::write(dir.path().join(".dagsync/lock"), "pid 1 on somewhere\n").unwrap();
-        assert!(RootLock::try_acquire(dir.path()).is_ok());
+        assert!(RootLock::try_acquire(&layout).is_ok());
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::layout::Layout;
+use super::layout::{AtLink, Layout};
 use super::lock::RootLock;
 use super::state::Retired;
 use crate::tree::manifest;
@@ -87,8 +87,12 @@ pub fn sweep(_proof: &RootLock, layout: &Layout) -> Removal {
             Err(err) => outcome.failed.push((stray, err.to_string())),
         }
     }
-    let alive: Vec<PathBuf> =
-        layout.trees().iter().filter_map(|(path, _)| manifest::admin_of(path, &layout.store)).collect();
+    let live = match layout.at_link() {
+        Ok(AtLink::Tree { path, .. }) => Some(path),
+        _ => None,
+    };
+    let trees = layout.trees().into_iter().map(|(path, _)| path).chain(live);
+    let alive: Vec<PathBuf> = trees.filter_map(|path| manifest::admin_of(&path, &layout.store)).collect();
     for entry in fs::read_dir(layout.store.join("worktrees")).into_iter().flatten().flatten() {
         if !alive.contains(&entry.path())
             && let Err(err) = remove_stubbornly(&entry.path())

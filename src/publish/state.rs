@@ -4,7 +4,7 @@
 //! tree was built with, and since when a replaced tree is out of use. A file of a version that we do not know, or that is damaged, counts as
 //! absent and is replaced by the next publish.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use super::layout::unique;
+use super::layout::{Layout, unique};
 use super::lock::RootLock;
 
 /// Grows when an older dagsync would misread the file.
@@ -111,11 +111,12 @@ impl State {
     }
 
     /// Replaces the file: unique temporary name, flush, rename. A crash leaves the old one or the new one.
-    pub fn save(&self, _proof: &RootLock, dir: &Path) -> Result<(), Error> {
+    pub fn save(&self, _proof: &RootLock, layout: &Layout) -> Result<(), Error> {
+        let dir = &layout.state;
         let path = dir.join("state.json");
         let temp = dir.join(format!("state-{}.tmp", unique()));
         let write = || -> io::Result<()> {
-            let mut file = File::create(&temp)?;
+            let mut file = crate::umask::create(&temp, layout.group_write)?;
             file.write_all(&serde_json::to_vec_pretty(self).expect("plain data"))?;
             file.sync_all()?;
             fs::rename(&temp, &path)
@@ -152,8 +153,9 @@ mod tests {
     #[test]
     fn what_was_saved_is_loaded_and_no_temporary_file_stays() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".dagsync")).unwrap();
-        let lock = RootLock::try_acquire(dir.path()).unwrap();
+        let mut layout = Layout::sole(dir.path(), &dir.path().join("link"));
+        layout.create(false).unwrap();
+        let lock = RootLock::try_acquire(&layout).unwrap();
         let state = State {
             retired: vec![Retired {
                 path: "/r/.worktrees/x".into(),
@@ -164,7 +166,7 @@ mod tests {
             ..Default::default()
         };
         let home = dir.path().join(".dagsync");
-        state.save(&lock, &home).unwrap();
+        state.save(&lock, &layout).unwrap();
         assert_eq!(State::load(&home), (state, None));
         assert_eq!(fs::read_dir(&home).unwrap().count(), 2, "lock and state");
     }

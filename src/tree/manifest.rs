@@ -4,14 +4,18 @@
 //! `index`. So `git status`, `git log` and GitPython work inside a published tree, wherever the volume is mounted: the
 //! paths that readers need are relative. A tree whose index is missing does not exist.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gix::index::entry::{Flags, Mode, Stat};
 use gix::oid;
 
 use super::{Kind, Listing};
+use crate::umask::write;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
 ///
@@ -28,7 +32,50 @@ pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };
     let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
     let hex = commit.to_string();
-    head.trim() == hex && admin.join("index").is_file()
+    head.trim() == hex && header(&admin).is_some()
+}
+
+/// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `None`
+/// if nothing is. For the start, after which nobody but us writes: a machine that lost power, or a full disk, leaves empty files
+/// under names that are right.
+pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String> {
+    let Some(admin) = admin_of(tree, store) else { return Some("its metadata is gone".into()) };
+    let index = match gix::index::File::at(admin.join("index"), hash, false, Default::default()) {
+        Ok(index) => index,
+        Err(err) => return Some(format!("its index cannot be read: {}", err.probable_cause())),
+    };
+    if let Err(err) = index.verify_integrity() {
+        return Some(format!("its index is damaged: {}", err.probable_cause()));
+    }
+    index.entries().iter().find_map(|entry| {
+        // Submodules are folders with a life of their own, and what is outside a sparse checkout is not there.
+        if entry.mode == Mode::COMMIT || entry.mode == Mode::DIR || entry.flags.contains(Flags::SKIP_WORKTREE)
+        {
+            return None;
+        }
+        let path = entry.path(&index);
+        let file = tree.join(OsStr::from_bytes(path));
+        let what = match fs::symlink_metadata(&file) {
+            Err(err) => err.to_string(),
+            Ok(meta) if meta.is_symlink() != (entry.mode == Mode::SYMLINK) || meta.is_dir() => {
+                "not what it was".to_owned()
+            }
+            // git writes a size of 0 where it wants to look at the content again.
+            Ok(meta) if entry.stat.size != 0 && meta.len() as u32 != entry.stat.size => {
+                format!("{} bytes instead of {}", meta.len(), entry.stat.size)
+            }
+            Ok(_) => return None,
+        };
+        Some(format!("`{path}`: {what}"))
+    })
+}
+
+/// Makes a damaged tree one that does not exist: it is built again, beside it, and readers keep it until then.
+pub fn disown(tree: &Path, store: &Path) -> io::Result<()> {
+    match admin_of(tree, store) {
+        Some(admin) => fs::remove_file(admin.join("index")),
+        None => Ok(()),
+    }
 }
 
 /// Makes the metadata of a tree that is being built at `new` and will be at `place`, without its index. Returns the
@@ -48,18 +95,24 @@ pub fn prepare(
         .find(|name| fs::symlink_metadata(store.join("worktrees").join(name)).is_err())
         .expect("there is always another number");
     let admin = store.join("worktrees").join(name);
-    crate::git::store::make_dirs(&admin, group_write)?;
-    fs::write(admin.join("HEAD"), format!("{hex}\n"))?;
-    fs::write(admin.join("commondir"), "../..\n")?;
+    crate::umask::make_dirs(&admin, group_write)?;
+    write(&admin.join("HEAD"), format!("{hex}\n"), group_write)?;
+    write(&admin.join("commondir"), "../..\n", group_write)?;
     // For `git worktree list` and `prune`, which old gits can only follow by an absolute path.
-    fs::write(admin.join("gitdir"), format!("{}\n", place.join(".git").display()))?;
+    write(&admin.join("gitdir"), format!("{}\n", place.join(".git").display()), group_write)?;
     let gitdir = relative(place, &admin);
-    fs::write(new.join(".git"), format!("gitdir: {}\n", gitdir.display()))?;
+    write(&new.join(".git"), format!("gitdir: {}\n", gitdir.display()), group_write)?;
     Ok(admin)
 }
 
 /// Writes the index. `stats` are in the order of the listing.
-pub fn write_index(admin: &Path, hash: gix::hash::Kind, listing: &Listing, stats: &[Stat]) -> io::Result<()> {
+pub fn write_index(
+    admin: &Path,
+    hash: gix::hash::Kind,
+    listing: &Listing,
+    stats: &[Stat],
+    group_write: bool,
+) -> io::Result<()> {
     let mut state = gix::index::State::new(hash);
     for (entry, stat) in listing.entries().iter().zip(stats) {
         let mode = match entry.kind {
@@ -74,15 +127,25 @@ pub fn write_index(admin: &Path, hash: gix::hash::Kind, listing: &Listing, stats
     let mut index = gix::index::File::from_state(state, admin.join("index"));
     index
         .write(gix::index::write::Options::default())
-        .map_err(|err| io::Error::other(err.probable_cause().to_string()))
+        .map_err(|err| io::Error::other(err.probable_cause().to_string()))?;
+    // gix takes the umask as it is, and knows no group.
+    let mode = crate::umask::apply(if group_write { 0o664 } else { 0o644 }, group_write);
+    fs::set_permissions(admin.join("index"), fs::Permissions::from_mode(mode))
 }
 
-/// How many entries the index has: the third word of its header.
+/// How many entries the index has.
 pub fn count(tree: &Path, store: &Path) -> Option<u64> {
-    use std::io::Read as _;
+    header(&admin_of(tree, store)?)
+}
+
+/// The number of entries by the index's header; `None` without an index, or if what is there is none.
+fn header(admin: &Path) -> Option<u64> {
     let mut header = [0; 12];
-    fs::File::open(admin_of(tree, store)?.join("index")).ok()?.read_exact(&mut header).ok()?;
-    Some(u32::from_be_bytes(header[8..].try_into().ok()?).into())
+    fs::File::open(admin.join("index")).ok()?.read_exact(&mut header).ok()?;
+    let (magic, rest) = header.split_at(4);
+    let (version, count) = rest.split_at(4);
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("four bytes"));
+    (magic == b"DIRC" && (2..=4).contains(&number(version))).then(|| number(count).into())
 }
 
 fn relative(from: &Path, to: &Path) -> PathBuf {

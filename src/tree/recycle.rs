@@ -109,7 +109,7 @@ impl Job<'_> {
         let stats = self.stats(&done, spare.as_ref());
         drop((spare_disk, current_disk));
         drop((spare, current));
-        manifest::write_index(&admin, self.commit.kind(), self.listing, &stats)
+        manifest::write_index(&admin, self.commit.kind(), self.listing, &stats, self.group_write)
             .map_err(failed("write the index of", self.new))?;
         Ok(Done { written: plan.write.len(), reused: self.listing.entries().len() - plan.write.len() })
     }
@@ -134,8 +134,7 @@ impl Job<'_> {
                 remove_whole(self.new)?;
             }
         }
-        crate::git::store::make_dirs(self.new, self.group_write)
-            .map_err(failed("make the folder", self.new))?;
+        crate::umask::make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
         Ok(None)
     }
 
