@@ -1,6 +1,0 @@
-//! `dagsync demo`.
-
-/// Runs the demonstration.
-pub fn run(_args: &super::DemoArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not merged yet")
-}
