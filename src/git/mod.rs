@@ -5,10 +5,12 @@
 //! disk, links or schedules. Runs no program.
 
 pub mod auth;
+mod bases;
 mod body;
 mod error;
 mod http;
 mod local;
+pub mod order;
 pub mod refs;
 mod remote;
 mod smart;

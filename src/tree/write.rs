@@ -21,10 +21,11 @@ use super::attributes::Converter;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::error::{Advice, Remedy};
+use crate::git::order::in_pack_order;
 use crate::git::store::Objects;
 
-/// Entries that a thread takes at once: enough to make the counter cheap, few enough to share the end.
-const BATCH: usize = 64;
+/// Entries that a thread takes at once: enough to hold most of a chain of deltas, few enough to share the end.
+const BATCH: usize = 256;
 /// Below this a second thread costs more than it brings.
 const ALONE: usize = 256;
 /// More threads only wait for the file system.
@@ -102,6 +103,7 @@ impl Build<'_> {
             n if n < ALONE => 1,
             _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)),
         };
+        let order = in_pack_order(objects, entries.iter().map(|entry| entry.id.as_ref()));
         let next = AtomicUsize::new(0);
         let stats = Mutex::new(vec![Stat::default(); entries.len()]);
         let work = |objects: Objects, converter: Option<Converter>| -> Result<(), Error> {
@@ -110,16 +112,16 @@ impl Build<'_> {
             let mut done = Vec::with_capacity(BATCH);
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
-                if start >= entries.len() {
+                if start >= order.len() {
                     return Ok(());
                 }
                 self.deadline.check()?;
-                for entry in &entries[start..entries.len().min(start + BATCH)] {
-                    done.push(writer.entry(entry)?);
+                for at in &order[start..order.len().min(start + BATCH)] {
+                    let at = *at as usize;
+                    done.push((at, writer.entry(&entries[at])?));
                 }
                 let mut stats = stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                stats[start..start + done.len()].copy_from_slice(&done);
-                done.clear();
+                done.drain(..).for_each(|(at, stat)| stats[at] = stat);
             }
         };
         std::thread::scope(|scope| {
