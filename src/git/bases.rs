@@ -9,9 +9,10 @@ use gix_pack::cache::DecodeEntry;
 
 /// Objects at most.
 const SLOTS: usize = 1024;
-/// Bytes at most, in all slots of one reader. Larger objects than an eighth of this are not kept: they are no chain of
-/// text files, and one would drive out all others.
-const BYTES: usize = 4 << 20;
+/// Bytes at most, in all slots of one reader: eight of them build a tree, within the memory of a small container.
+const BYTES: usize = 2 << 20;
+/// Larger objects are not kept: one would drive out all others.
+const LARGEST: usize = BYTES / 4;
 
 /// The memory of one reader.
 #[derive(Default)]
@@ -40,7 +41,7 @@ fn slot_of(pack: u32, offset: u64) -> usize {
 
 impl DecodeEntry for Bases {
     fn put(&mut self, pack: u32, offset: u64, data: &[u8], kind: Kind, packed: usize) {
-        if data.len() > BYTES / 8 {
+        if data.len() > LARGEST {
             return;
         }
         if self.slots.is_empty() {
@@ -96,7 +97,7 @@ mod tests {
     fn memory_is_bounded_whatever_comes() {
         let mut bases = Bases::default();
         for offset in 0..10_000_u64 {
-            let size = (offset as usize * 7919) % (BYTES / 4);
+            let size = (offset as usize * 7919) % (2 * LARGEST);
             bases.put(0, offset, &vec![0; size], Kind::Blob, 1);
             let held: usize = bases.slots.iter().map(|slot| slot.data.capacity()).sum();
             assert_eq!(held, bases.bytes);
