@@ -4,8 +4,8 @@
 //! which looks at an `AtomicBool`. Monotonic time only: a clock that jumps stops nothing.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -62,8 +62,9 @@ pub struct Deadline {
     at: Instant,
     timeout: Duration,
     stop: Stop,
+    runtime: Handle,
     interrupt: Arc<AtomicBool>,
-    watch: tokio::task::AbortHandle,
+    watch: OnceLock<tokio::task::AbortHandle>,
 }
 
 impl Deadline {
@@ -71,21 +72,30 @@ impl Deadline {
     pub fn start(timeout: Duration, stop: &Stop, runtime: &Handle) -> Self {
         let at = Instant::now() + timeout;
         let interrupt = Arc::new(AtomicBool::new(stop.is_requested()));
-        let watch = runtime.spawn({
-            let (stop, interrupt) = (stop.clone(), interrupt.clone());
-            async move {
+        Deadline {
+            at,
+            timeout,
+            stop: stop.clone(),
+            runtime: runtime.clone(),
+            interrupt,
+            watch: OnceLock::new(),
+        }
+    }
+
+    /// The flag for gix, set at the deadline or when the agent stops. It is watched from the first call on: an idle pass
+    /// asks for none, and waking another thread twice would be a good part of its cost.
+    pub fn interrupt(&self) -> &AtomicBool {
+        self.watch.get_or_init(|| {
+            let (at, stop, interrupt) = (self.at, self.stop.clone(), self.interrupt.clone());
+            let watch = self.runtime.spawn(async move {
                 tokio::select! {
                     () = tokio::time::sleep_until(at.into()) => {}
                     () = stop.requested() => {}
                 }
                 interrupt.store(true, Ordering::Relaxed);
-            }
+            });
+            watch.abort_handle()
         });
-        Deadline { at, timeout, stop: stop.clone(), interrupt, watch: watch.abort_handle() }
-    }
-
-    /// The flag for gix, set at the deadline or when the agent stops.
-    pub fn interrupt(&self) -> &AtomicBool {
         &self.interrupt
     }
 
@@ -119,7 +129,9 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        self.watch.abort();
+        if let Some(watch) = self.watch.get() {
+            watch.abort();
+        }
     }
 }
 

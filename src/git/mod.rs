@@ -5,6 +5,7 @@
 //! disk, links or schedules. Runs no program.
 
 pub mod auth;
+mod bases;
 mod body;
 mod cause;
 mod client;
@@ -13,6 +14,7 @@ mod error;
 mod heard;
 mod http;
 mod local;
+pub mod order;
 pub mod refs;
 mod remote;
 mod smart;

@@ -170,6 +170,8 @@ impl Smart {
             None if store.shallow_file().exists() => Shallow::undo(),
             None => Shallow::NoChange,
         };
+        // Only who says what it has is sent deltas of it; without, the pack goes to disk as it comes.
+        let bases = (!wanted.haves.is_empty()).then_some(objects);
         let mut objects_received = 0;
         let mut damaged: Option<String> = None;
         let mut settled = Ok(());
@@ -188,7 +190,7 @@ impl Smart {
                     Some(&store.pack_dir()),
                     progress,
                     interrupt,
-                    Some(objects.clone()),
+                    bases.clone(),
                     store.hash(),
                     options,
                 );

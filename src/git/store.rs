@@ -16,6 +16,7 @@ use gix::hash::Kind;
 use gix::objs::{CommitRefIter, Exists as _, Find as _};
 use gix::{ObjectId, oid};
 
+use super::bases::Bases;
 use super::error::Error;
 use crate::umask::make_dirs;
 
@@ -79,7 +80,10 @@ impl Store {
 
     /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
     pub fn objects(&self) -> Result<Objects, Error> {
-        gix::odb::at(self.dir.join("objects"), self.hash).map_err(|err| self.error(&err))
+        let mut objects =
+            gix::odb::at(self.dir.join("objects"), self.hash).map_err(|err| self.error(&err))?;
+        objects.set_pack_cache(|| Box::<Bases>::default());
+        Ok(objects)
     }
 
     /// Where packs go.

@@ -4,10 +4,10 @@
 //! another entry; so nothing that is written here can land elsewhere (CVE-2026-71556 and its kin). Files are created, never
 //! opened. A crash leaves a private folder that the next start removes.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,15 +16,17 @@ use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::Stat;
 use gix::index::fs::Metadata;
 use gix::objs::Find as _;
+use rustix::fs::{Mode, OFlags};
 
 use super::attributes::Converter;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::error::{Advice, Remedy};
+use crate::git::order::in_pack_order;
 use crate::git::store::Objects;
 
-/// Entries that a thread takes at once: enough to make the counter cheap, few enough to share the end.
-const BATCH: usize = 64;
+/// Entries that a thread takes at once: enough to hold most of a chain of deltas, few enough to share the end.
+const BATCH: usize = 256;
 /// Below this a second thread costs more than it brings.
 const ALONE: usize = 256;
 /// More threads only wait for the file system.
@@ -98,28 +100,30 @@ impl Build<'_> {
     ) -> Result<Vec<Stat>, Error> {
         let entries = self.listing.entries();
         self.folders(dir, entries)?;
+        // Names are looked up from here, so that no file costs a walk from the root of the file system.
+        let top = File::open(dir).map_err(io_error("open the folder", dir))?;
         let threads = match entries.len() {
             n if n < ALONE => 1,
             _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)),
         };
+        let order = in_pack_order(objects, entries.iter().map(|entry| entry.id.as_ref()));
         let next = AtomicUsize::new(0);
         let stats = Mutex::new(vec![Stat::default(); entries.len()]);
         let work = |objects: Objects, converter: Option<Converter>| -> Result<(), Error> {
-            let mut writer =
-                Writer { build: self, objects, converter, dir: dir.to_owned(), blob: Vec::new() };
+            let mut writer = Writer { build: self, objects, converter, dir, top: &top, blob: Vec::new() };
             let mut done = Vec::with_capacity(BATCH);
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
-                if start >= entries.len() {
+                if start >= order.len() {
                     return Ok(());
                 }
                 self.deadline.check()?;
-                for entry in &entries[start..entries.len().min(start + BATCH)] {
-                    done.push(writer.entry(entry)?);
+                for at in &order[start..order.len().min(start + BATCH)] {
+                    let at = *at as usize;
+                    done.push((at, writer.entry(&entries[at])?));
                 }
                 let mut stats = stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                stats[start..start + done.len()].copy_from_slice(&done);
-                done.clear();
+                done.drain(..).for_each(|(at, stat)| stats[at] = stat);
             }
         };
         std::thread::scope(|scope| {
@@ -179,7 +183,9 @@ struct Writer<'a> {
     build: &'a Build<'a>,
     objects: Objects,
     converter: Option<Converter>,
-    dir: PathBuf,
+    dir: &'a Path,
+    /// The same, open.
+    top: &'a File,
     blob: Vec<u8>,
 }
 
@@ -188,7 +194,8 @@ impl Writer<'_> {
         if entry.kind == Kind::Submodule {
             return Ok(Stat::default());
         }
-        let path = self.dir.join(to_path(entry.path.as_ref()));
+        let path = to_path(entry.path.as_ref());
+        let whole = || self.dir.join(path);
         let damaged = || Error::Damaged { id: entry.id };
         match self.objects.try_find(&entry.id, &mut self.blob) {
             Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => {}
@@ -196,18 +203,19 @@ impl Writer<'_> {
         }
         let metadata = if entry.kind == Kind::Symlink {
             let target = to_path(self.blob.as_bstr());
-            std::os::unix::fs::symlink(target, &path).map_err(io_error("make the link", &path))?;
-            Metadata::from_path_no_follow(&path)
+            std::os::unix::fs::symlink(target, whole())
+                .map_err(|err| io_error("make the link", &whole())(err))?;
+            Metadata::from_path_no_follow(&whole())
         } else {
             let converted = match &mut self.converter {
                 Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
                 None => std::borrow::Cow::Borrowed(&self.blob[..]),
             };
-            let file = self.create(&path, entry.kind).map_err(io_error("create", &path))?;
-            (&file).write_all(&converted).map_err(io_error("write", &path))?;
+            let file = self.create(path, entry.kind).map_err(|err| io_error("create", &whole())(err))?;
+            (&file).write_all(&converted).map_err(|err| io_error("write", &whole())(err))?;
             Metadata::from_file(&file)
         };
-        let metadata = metadata.map_err(io_error("look at", &path))?;
+        let metadata = metadata.map_err(|err| io_error("look at", &whole())(err))?;
         // Only a clock before 1970 fails here; git then looks at the content, which is right.
         Ok(Stat::from_fs(&metadata).unwrap_or_default())
     }
@@ -217,7 +225,8 @@ impl Writer<'_> {
             Kind::Executable => (0o777, 0o775),
             _ => (0o666, 0o664),
         };
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode & !0o022).open(path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(self.top, path, flags, Mode::from(mode & !0o022))?);
         if self.build.group_write {
             file.set_permissions(fs::Permissions::from_mode(crate::umask::apply(group, true)))?;
         }

@@ -1,0 +1,109 @@
+//! The first sync: an empty root, a repository, a link. git's counterpart is `git clone --depth 1`.
+
+use crate::cost::{self, Cost};
+use crate::report::{Bar, Report, Series};
+use crate::world::{Served, World};
+
+pub fn run(world: &World, served: &Served, report: &mut Report) {
+    let (mut ours, mut clone, mut worktree) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bytes, mut stages) = (0.0, vec![Vec::new(); STAGES.len()]);
+    for pair in 0..world.options.pairs(served.files) {
+        let sync = |stages: &mut Vec<Vec<f64>>, bytes: &mut f64| {
+            let (cost, line) = first_sync(world, served);
+            *bytes = number(&line, "bytes");
+            for (name, all) in STAGES.iter().zip(stages) {
+                all.push(number(&line, name));
+            }
+            cost
+        };
+        // Who goes first has the colder caches: by turns.
+        if pair % 2 == 0 {
+            ours.push(sync(&mut stages, &mut bytes));
+            clone.push(clone_cost(world, served));
+        } else {
+            clone.push(clone_cost(world, served));
+            ours.push(sync(&mut stages, &mut bytes));
+        }
+        if pair < 3 {
+            worktree.push(worktree_cost(world, served));
+        }
+    }
+    let files = served.files;
+    let wall = |costs: &[Cost]| Series::millis(costs.iter().map(|cost| cost.wall));
+    let cpu = |costs: &[Cost]| Series::millis(costs.iter().map(|cost| cost.cpu));
+    let anon = |costs: &[Cost]| Series::mib(costs.iter().map(|cost| cost.anon));
+    let half = Some(Bar::Ratio(0.5));
+    report.add(format!("first sync, {files} files: time"), "ms", wall(&ours), Some(wall(&clone)), half);
+    report.add(
+        format!("first sync, {files} files: processor time"),
+        "ms",
+        cpu(&ours),
+        Some(cpu(&clone)),
+        half,
+    );
+    let bar = Some(Bar::AtMost(70.0));
+    report.add(format!("first sync, {files} files: memory"), "MiB", anon(&ours), Some(anon(&clone)), bar);
+    let worktree_too = (Some(wall(&worktree)), Some(cpu(&worktree)));
+    report.add(
+        "  … against fetch + worktree add: time",
+        "ms",
+        wall(&ours[..worktree.len()]),
+        worktree_too.0,
+        None,
+    );
+    report.add("  … processor time", "ms", cpu(&ours[..worktree.len()]), worktree_too.1, None);
+    report.add("  … bytes received", "MB", Series::new([bytes / 1e6]), None, None);
+    for (name, all) in STAGES.iter().zip(stages) {
+        report.add(format!("  … {name}"), "ms", Series::new(all), None, None);
+    }
+}
+
+/// What the line `published` tells.
+const STAGES: [&str; 6] = ["resolve_ms", "fetch_ms", "check_ms", "stage_ms", "publish_ms", "total_ms"];
+
+fn first_sync(world: &World, served: &Served) -> (Cost, serde_json::Value) {
+    let root = world.folder();
+    let args = [
+        format!("--repo={}", served.url),
+        format!("--root={}", root.path().display()),
+        "--link=link".into(),
+        "--ref=main".into(),
+        "--one-time".into(),
+        "--log-format=json".into(),
+    ];
+    let (cost, said) = cost::run(&mut world.dagsync(args));
+    let seen = std::fs::read_dir(root.path().join("link/dags")).map_or(0, Iterator::count);
+    assert!(seen > 0, "nothing was published:\n{said}");
+    (cost, published(&said))
+}
+
+/// The last line that says what was published.
+pub fn published(said: &str) -> serde_json::Value {
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines.filter(|line| line["msg"] == "published").last().unwrap_or_else(|| panic!("not published:\n{said}"))
+}
+
+/// A field of a log line.
+pub fn number(line: &serde_json::Value, name: &str) -> f64 {
+    line[name].as_f64().or_else(|| line["args"][name].as_f64()).unwrap_or_else(|| panic!("no {name}: {line}"))
+}
+
+fn clone_cost(world: &World, served: &Served) -> Cost {
+    let folder = world.folder();
+    let to = folder.path().join("clone");
+    let mut command =
+        world.git(["clone", "-q", "--depth=1", "--single-branch", "--branch=main", &served.url]);
+    cost::run(command.arg(to)).0
+}
+
+/// What git-sync does.
+fn worktree_cost(world: &World, served: &Served) -> Cost {
+    let folder = world.folder();
+    let at = |args: &[&str]| {
+        let mut command = world.git(["-C".as_ref(), folder.path().as_os_str()]);
+        cost::run(command.args(args)).0
+    };
+    at(&["init", "-q"])
+        + at(&["fetch", "-q", "--depth=1", &served.url, "main"])
+        + at(&["worktree", "add", "-q", "--detach", "tree", "FETCH_HEAD"])
+}

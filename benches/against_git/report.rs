@@ -1,0 +1,179 @@
+//! Medians, ratios of pairs, and how they are shown.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Numbers of one kind, in the order of their pairs.
+#[derive(Debug, Clone, Default)]
+pub struct Series(Vec<f64>);
+
+impl Series {
+    pub fn new(values: impl IntoIterator<Item = f64>) -> Series {
+        Series(values.into_iter().collect())
+    }
+
+    /// Durations, in milliseconds.
+    pub fn millis(values: impl IntoIterator<Item = Duration>) -> Series {
+        Series::new(values.into_iter().map(|time| time.as_secs_f64() * 1e3))
+    }
+
+    /// Bytes, in MiB.
+    pub fn mib(values: impl IntoIterator<Item = u64>) -> Series {
+        Series::new(values.into_iter().map(|bytes| bytes as f64 / f64::from(1 << 20)))
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    pub fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        let half = sorted.len() / 2;
+        match sorted.len() {
+            0 => f64::NAN,
+            n if n % 2 == 1 => sorted[half],
+            _ => (sorted[half - 1] + sorted[half]) / 2.0,
+        }
+    }
+
+    /// The median of ours / theirs, pair by pair.
+    fn ratio(&self, other: &Series) -> f64 {
+        Series::new(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs)).median()
+    }
+
+    fn json(&self) -> Value {
+        let sorted = self.sorted();
+        let round = |value: Option<f64>| value.map(|value| (value * 1e4).round() / 1e4);
+        json!({
+            "median": round(Some(self.median())),
+            "min": round(sorted.first().copied()),
+            "max": round(sorted.last().copied()),
+            "n": sorted.len(),
+        })
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sorted = self.sorted();
+        let (Some(min), Some(max)) = (sorted.first(), sorted.last()) else { return f.pad("-") };
+        f.pad(&format!("{} ({}–{})", short(self.median()), short(*min), short(*max)))
+    }
+}
+
+/// What a number has to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Bar {
+    /// At most this many of its unit.
+    AtMost(f64),
+    /// At most this part of git's.
+    Ratio(f64),
+}
+
+struct Row {
+    name: String,
+    unit: &'static str,
+    ours: Series,
+    git: Option<Series>,
+    bar: Option<Bar>,
+}
+
+/// All results.
+pub struct Report {
+    rows: Vec<Row>,
+    /// Whether the numbers say anything.
+    judge: bool,
+}
+
+impl Report {
+    pub fn new(judge: bool) -> Report {
+        Report { rows: Vec::new(), judge }
+    }
+
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        unit: &'static str,
+        ours: Series,
+        git: Option<Series>,
+        bar: Option<Bar>,
+    ) {
+        let bar = bar.filter(|_| self.judge);
+        let row = Row { name: name.into(), unit, ours, git, bar };
+        eprintln!("{}", row.line());
+        self.rows.push(row);
+    }
+
+    /// The program on disk.
+    pub fn size(&mut self, program: &Path) {
+        let bytes = fs::metadata(program).expect("the program is there").len();
+        let name = "size of the program";
+        self.add(name, "MB", Series::new([bytes as f64 / 1e6]), None, Some(Bar::AtMost(16.0)));
+    }
+}
+
+impl Row {
+    fn ratio(&self) -> Option<f64> {
+        self.git.as_ref().map(|git| self.ours.ratio(git))
+    }
+
+    fn verdict(&self) -> Option<bool> {
+        Some(match self.bar? {
+            Bar::AtMost(most) => self.ours.median() <= most,
+            Bar::Ratio(most) => self.ratio()? <= most,
+        })
+    }
+
+    fn line(&self) -> String {
+        let git = self.git.as_ref().map_or_else(|| "-".to_owned(), Series::to_string);
+        let ratio = self.ratio().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let bar = match (self.bar, self.verdict()) {
+            (Some(Bar::AtMost(most)), Some(held)) => format!("≤ {most} {}: {}", self.unit, word(held)),
+            (Some(Bar::Ratio(most)), Some(held)) => format!("ratio ≤ {most}: {}", word(held)),
+            _ => String::new(),
+        };
+        format!("{:<46} {:>4}  {:<26} {:<26} {ratio:>6}  {bar}", self.name, self.unit, self.ours, git)
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "unit": self.unit,
+            "dagsync": self.ours.json(),
+            "git": self.git.as_ref().map(Series::json),
+            "ratio": self.ratio().map(|ratio| (ratio * 1e4).round() / 1e4),
+            "held": self.verdict(),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["what: median (min–max)", "", "dagsync", "git", "ratio"];
+        writeln!(f, "\n{:<46} {:>4}  {:<26} {:<26} {:>6}  bar", head[0], head[1], head[2], head[3], head[4])?;
+        for row in &self.rows {
+            writeln!(f, "{}", row.line())?;
+        }
+        let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
+        writeln!(f, "\nJSON {}", json!({ "judged": self.judge, "load": crate::world::load(), "rows": rows }))
+    }
+}
+
+fn word(held: bool) -> &'static str {
+    if held { "held" } else { "MISSED" }
+}
+
+/// Three digits are more than these numbers deserve.
+fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
