@@ -18,7 +18,6 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use crate::config::Symlinks;
 use crate::error::{Advice, Remedy};
 
-pub mod apply;
 pub mod attributes;
 mod collide;
 mod encoding;

@@ -2,7 +2,7 @@
 //!
 //! The spare leaves the names that readers know and loses its manifest before anything in it changes: from then on it is no tree.
 //! It is looked at on disk, what the manifest does not know goes, the [`plan`](super::plan) says what is left to do, and
-//! [`apply`](super::apply) does it. The new manifest is written last; the caller gives the tree its name after that.
+//! [`write`](super::write) does it. The new manifest is written last; the caller gives the tree its name after that.
 //!
 //! Without a spare, or with one that cannot be used, the same starts from an empty folder: every file is written, and those that
 //! readers already have come with their times.
@@ -16,11 +16,10 @@ use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::State;
 use gix::index::entry::Stat;
 
-use super::apply::{self, Apply};
 use super::attributes::Converter;
 use super::plan::{Mtime, OnDisk, plan};
 use super::survey::{self, Survey};
-use super::write::Error;
+use super::write::{self, Apply, Error};
 use super::{Kind, Listing, manifest};
 use crate::deadline::Deadline;
 use crate::git::store::Objects;
@@ -143,7 +142,7 @@ impl Job<'_> {
             survey::Error::Io(source) => failed("list", self.new)(source),
             survey::Error::Expired(expired) => Error::Expired(expired),
         })?;
-        apply::remove_extras(self.new, &survey.extras)?;
+        write::remove_extras(self.new, &survey.extras)?;
         survey.forget_extras();
         Ok(Seen { manifest, survey })
     }

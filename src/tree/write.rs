@@ -1,24 +1,27 @@
-//! Puts a tree on disk: every entry of a listing, into a fresh private folder, on all cores.
+//! Carries out a plan: turns a spare (or an empty folder) into the next tree, on all cores.
 //!
-//! The folder is new and nobody else's, every name in the listing was checked, and no link of the listing is the parent of
-//! another entry; so nothing that is written here can land elsewhere (CVE-2026-71556 and its kin). Files are created, never
-//! opened. A crash leaves a private folder that the next start removes.
+//! The folder is private while this runs: no reader finds it, its manifest is gone, and the lock keeps other agents out. Every name in
+//! the listing was checked, and no link of the listing is the parent of another entry; what stands in the way was removed
+//! before. Files are created, never opened for writing, and renamed over what was there: whoever still has an old one open keeps
+//! its content. A crash leaves a private folder that the next start removes.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, FileTimes};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Stat;
 use gix::index::fs::Metadata;
 use gix::objs::Find as _;
 use rustix::fs::{Mode, OFlags};
 
 use super::attributes::Converter;
+use super::plan::{Mtime, Plan, Work};
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::error::{Advice, Remedy};
@@ -78,52 +81,104 @@ impl Advice for Error {
     }
 }
 
-/// What to build.
-pub struct Build<'a> {
-    /// What goes on disk.
+/// What to build, and for whom.
+pub struct Apply<'a> {
+    /// What the tree is to hold.
     pub listing: &'a Listing,
+    /// What to do.
+    pub plan: &'a Plan,
+    /// Whether times matter: not for the first tree of all, which is compared with nothing. They are set by hand, since a
+    /// file server's clock is not ours, and the kernel's is a tick behind the one we read.
+    pub set_times: bool,
     /// Files and folders are writable by the group.
     pub group_write: bool,
     /// When to give up.
     pub deadline: &'a Deadline,
 }
 
-impl Build<'_> {
-    /// Builds everything below `dir` from `objects`; `converter` changes the bytes on the way, where a repository wants
-    /// that. The folder exists and is empty but for `.git`. Returns what the kernel says of each
-    /// entry, in the order of the listing, for the manifest.
+impl Apply<'_> {
+    /// Does it below `dir`. Returns what the kernel says of each entry that was worked on, with its place in the listing.
     pub fn run(
         &self,
         objects: &Objects,
         converter: Option<&Converter>,
         dir: &Path,
-    ) -> Result<Vec<Stat>, Error> {
+    ) -> Result<Vec<(usize, Stat)>, Error> {
+        self.clear(dir)?;
+        for folder in self.plan.make_folders.iter().filter(|folder| !folder.is_empty()) {
+            self.folder(&join(dir, folder.as_ref()))?;
+        }
+        let mut done = self.write(objects, converter, dir)?;
+        for work in &self.plan.retime {
+            let entry = &self.listing.entries()[work.entry];
+            let path = join(dir, entry.path.as_ref());
+            set_mtime(&path, work.mtime).map_err(failed("set the time of", &path))?;
+            done.push((work.entry, stat(&path)?));
+        }
+        for (folder, mtime) in self.plan.folders.iter().filter(|_| self.set_times) {
+            let path = join(dir, folder.as_ref());
+            set_mtime(&path, *mtime).map_err(failed("set the time of", &path))?;
+        }
+        Ok(done)
+    }
+
+    /// Removes what the new tree does not have.
+    fn clear(&self, dir: &Path) -> Result<(), Error> {
+        for path in &self.plan.remove {
+            let path = join(dir, path.as_ref());
+            tolerate_absence(fs::remove_file(&path)).map_err(failed("remove", &path))?;
+        }
+        for folder in &self.plan.remove_folders {
+            let path = join(dir, folder.as_ref());
+            tolerate_absence(fs::remove_dir(&path)).map_err(failed("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    fn folder(&self, path: &Path) -> Result<(), Error> {
+        DirBuilder::new().mode(0o777).create(path).map_err(failed("make the folder", path))?;
+        if self.group_write {
+            let mode = fs::Permissions::from_mode(crate::umask::apply(0o775, true));
+            fs::set_permissions(path, mode).map_err(failed("make group-writable", path))?;
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        objects: &Objects,
+        converter: Option<&Converter>,
+        dir: &Path,
+    ) -> Result<Vec<(usize, Stat)>, Error> {
+        let works = &self.plan.write;
+        if works.is_empty() {
+            return Ok(Vec::new());
+        }
         let entries = self.listing.entries();
-        self.folders(dir, entries)?;
         // Names are looked up from here, so that no file costs a walk from the root of the file system.
-        let top = File::open(dir).map_err(io_error("open the folder", dir))?;
-        let threads = match entries.len() {
+        let top = File::open(dir).map_err(failed("open the folder", dir))?;
+        let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
+        let threads = match works.len() {
             n if n < ALONE => 1,
             _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)),
         };
-        let order = in_pack_order(objects, entries.iter().map(|entry| entry.id.as_ref()));
         let next = AtomicUsize::new(0);
-        let stats = Mutex::new(vec![Stat::default(); entries.len()]);
+        let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
         let work = |objects: Objects, converter: Option<Converter>| -> Result<(), Error> {
-            let mut writer = Writer { build: self, objects, converter, dir, top: &top, blob: Vec::new() };
-            let mut done = Vec::with_capacity(BATCH);
+            let mut writer = Writer { apply: self, objects, converter, dir, top: &top, blob: Vec::new() };
+            let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
-                if start >= order.len() {
+                let Some(batch) = order.get(start..order.len().min(start + BATCH)).filter(|b| !b.is_empty())
+                else {
+                    all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut done);
                     return Ok(());
-                }
+                };
                 self.deadline.check()?;
-                for at in &order[start..order.len().min(start + BATCH)] {
-                    let at = *at as usize;
-                    done.push((at, writer.entry(&entries[at])?));
+                for at in batch {
+                    let work = &works[*at as usize];
+                    done.push((work.entry, writer.put(work)?));
                 }
-                let mut stats = stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                done.drain(..).for_each(|(at, stat)| stats[at] = stat);
             }
         };
         std::thread::scope(|scope| {
@@ -133,54 +188,19 @@ impl Build<'_> {
                     scope.spawn(|| work(objects, converter))
                 })
                 .collect();
-            let mut result = work(objects.clone(), converter.cloned());
-            for other in others {
+            let first = work(objects.clone(), converter.cloned());
+            others.into_iter().fold(first, |result, other| {
                 let ended = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                result = result.and(ended);
-            }
-            result
+                result.and(ended)
+            })
         })?;
-        Ok(stats.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
-    }
-
-    /// Every folder, parents first: entries are sorted, so a folder that was just made is not asked for again.
-    fn folders(&self, dir: &Path, entries: &[Entry]) -> Result<(), Error> {
-        let mut last: &[u8] = b"";
-        for entry in entries {
-            let folder = match entry.kind {
-                Kind::Submodule => entry.path.as_bytes(),
-                _ => &entry.path[..entry.path.rfind_byte(b'/').unwrap_or(0)],
-            };
-            if folder == last || folder.is_empty() {
-                continue;
-            }
-            let shared = common_folders(last, folder);
-            for (at, _) in folder.match_indices_from(shared) {
-                self.folder(&dir.join(to_path(folder[..at].as_bstr())))?;
-            }
-            self.folder(&dir.join(to_path(folder.as_bstr())))?;
-            last = folder;
-        }
-        Ok(())
-    }
-
-    fn folder(&self, path: &Path) -> Result<(), Error> {
-        match DirBuilder::new().mode(0o777).create(path) {
-            // Sorting by path puts `a-b` between `a` and `a/x`: a folder may be met twice.
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            other => other.map_err(io_error("make the folder", path))?,
-        }
-        if self.group_write {
-            let mode = fs::Permissions::from_mode(crate::umask::apply(0o775, true));
-            fs::set_permissions(path, mode).map_err(io_error("make group-writable", path))?;
-        }
-        Ok(())
+        Ok(all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }
 
 /// One thread's tools.
 struct Writer<'a> {
-    build: &'a Build<'a>,
+    apply: &'a Apply<'a>,
     objects: Objects,
     converter: Option<Converter>,
     dir: &'a Path,
@@ -190,73 +210,144 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn entry(&mut self, entry: &Entry) -> Result<Stat, Error> {
-        if entry.kind == Kind::Submodule {
-            return Ok(Stat::default());
-        }
-        let path = to_path(entry.path.as_ref());
-        let whole = || self.dir.join(path);
-        let damaged = || Error::Damaged { id: entry.id };
+    fn put(&mut self, work: &Work) -> Result<Stat, Error> {
+        let entry = &self.apply.listing.entries()[work.entry];
         match self.objects.try_find(&entry.id, &mut self.blob) {
             Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => {}
-            _ => return Err(damaged()),
+            _ => return Err(Error::Damaged { id: entry.id }),
         }
-        let metadata = if entry.kind == Kind::Symlink {
-            let target = to_path(self.blob.as_bstr());
-            std::os::unix::fs::symlink(target, whole())
-                .map_err(|err| io_error("make the link", &whole())(err))?;
-            Metadata::from_path_no_follow(&whole())
-        } else {
-            let converted = match &mut self.converter {
-                Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
-                None => std::borrow::Cow::Borrowed(&self.blob[..]),
-            };
-            let file = self.create(path, entry.kind).map_err(|err| io_error("create", &whole())(err))?;
-            (&file).write_all(&converted).map_err(|err| io_error("write", &whole())(err))?;
-            Metadata::from_file(&file)
-        };
-        let metadata = metadata.map_err(|err| io_error("look at", &whole())(err))?;
-        // Only a clock before 1970 fails here; git then looks at the content, which is right.
-        Ok(Stat::from_fs(&metadata).unwrap_or_default())
-    }
-
-    fn create(&self, path: &Path, kind: Kind) -> io::Result<File> {
-        let (mode, group) = match kind {
-            Kind::Executable => (0o777, 0o775),
-            _ => (0o666, 0o664),
-        };
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(self.top, path, flags, Mode::from(mode & !0o022))?);
-        if self.build.group_write {
-            file.set_permissions(fs::Permissions::from_mode(crate::umask::apply(group, true)))?;
+        match entry.kind {
+            Kind::Symlink => self.link(entry, work),
+            _ => self.file(entry, work),
         }
-        Ok(file)
+    }
+
+    fn link(&self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+        let path = join(self.dir, entry.path.as_ref());
+        let target = to_path(self.blob.as_bstr());
+        let made = match std::os::unix::fs::symlink(target, &path) {
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                let temp = self.dir.join(beside(to_path(entry.path.as_ref())));
+                std::os::unix::fs::symlink(target, &temp).and_then(|()| fs::rename(&temp, &path))
+            }
+            other => other,
+        };
+        made.map_err(failed("make the link", &path))?;
+        if self.apply.set_times {
+            set_mtime(&path, work.mtime).map_err(failed("set the time of", &path))?;
+        }
+        stat(&path)
+    }
+
+    fn file(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+        let path = to_path(entry.path.as_ref());
+        let whole = |doing| {
+            let path = self.dir.join(path);
+            move |source| Error::Io { doing, path, source }
+        };
+        let bytes = match &mut self.converter {
+            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+            None => std::borrow::Cow::Borrowed(&self.blob[..]),
+        };
+        let (file, temp) = match create(self.apply, self.top, path, entry.kind) {
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                let temp = beside(path);
+                let file = create(self.apply, self.top, &temp, entry.kind);
+                (file.map_err(|err| whole("create")(err))?, Some(temp))
+            }
+            other => (other.map_err(|err| whole("create")(err))?, None),
+        };
+        (&file).write_all(&bytes).map_err(|err| whole("write")(err))?;
+        if self.apply.set_times {
+            let times = FileTimes::new().set_modified(system_time(work.mtime));
+            file.set_times(times).map_err(|err| whole("set the time of")(err))?;
+        }
+        if let Some(temp) = temp {
+            rustix::fs::renameat(self.top, &temp, self.top, path)
+                .map_err(|err| whole("put in place")(err.into()))?;
+        }
+        // After the rename, which counts as a change of the file too.
+        let metadata = Metadata::from_file(&file).map_err(|err| whole("look at")(err))?;
+        Ok(stat_of(&metadata))
     }
 }
 
-/// How many bytes of `b` are folders that `a` has too, counted to a slash.
-fn common_folders(a: &[u8], b: &[u8]) -> usize {
-    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    b[..same].rfind_byte(b'/').unwrap_or(0)
-}
-
-trait MatchIndicesFrom {
-    fn match_indices_from(&self, start: usize) -> impl Iterator<Item = (usize, u8)>;
-}
-
-impl MatchIndicesFrom for [u8] {
-    /// The slashes behind the first `start` bytes.
-    fn match_indices_from(&self, start: usize) -> impl Iterator<Item = (usize, u8)> {
-        let skip = if start == 0 { 0 } else { start + 1 };
-        self.iter().copied().enumerate().skip(skip).filter(|(_, byte)| *byte == b'/')
+fn create(apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) -> io::Result<File> {
+    let (mode, group) = match kind {
+        Kind::Executable => (0o755, 0o775),
+        _ => (0o644, 0o664),
+    };
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(top, path, flags, Mode::from(mode))?);
+    if apply.group_write {
+        file.set_permissions(fs::Permissions::from_mode(crate::umask::apply(group, true)))?;
     }
+    Ok(file)
+}
+
+/// Removes what the manifest of a spare does not know, and everything below it.
+pub fn remove_extras(dir: &Path, extras: &[BString]) -> Result<(), Error> {
+    for extra in extras {
+        let path = join(dir, extra.as_ref());
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(err) => Err(err),
+        };
+        tolerate_absence(removed).map_err(failed("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
+}
+
+/// A name in the same folder that nothing in a repository has: it holds a control character.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".\u{1}{:016x}", fastrand::u64(..)))
+}
+
+/// Never follows a link.
+fn set_mtime(path: &Path, mtime: Mtime) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
+    };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn system_time(mtime: Mtime) -> SystemTime {
+    let nanos = Duration::from_nanos(mtime.nanos.into());
+    match u64::try_from(mtime.seconds) {
+        Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + nanos,
+        Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(mtime.seconds.unsigned_abs()) + nanos,
+    }
+}
+
+fn stat(path: &Path) -> Result<Stat, Error> {
+    let metadata = Metadata::from_path_no_follow(path).map_err(failed("look at", path))?;
+    Ok(stat_of(&metadata))
+}
+
+/// Only a clock before 1970 fails here; git then looks at the content, which is right.
+fn stat_of(metadata: &Metadata) -> Stat {
+    Stat::from_fs(metadata).unwrap_or_default()
 }
 
 fn to_path(bytes: &BStr) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+fn join(dir: &Path, path: &BStr) -> PathBuf {
+    dir.join(to_path(path))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::Io { doing, path, source }
 }
