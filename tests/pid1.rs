@@ -87,7 +87,7 @@ fn eventually(what: &str, mut is: impl FnMut() -> bool) {
             "not in time: {what}; children: {:?}",
             children_of_1()
         );
-        thread::sleep(Duration::from_millis(5));
+        thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -139,7 +139,7 @@ fn role_keeps_statuses() {
                         let script = format!("true & true & exit {code}");
                         let mut child = children.spawn(&mut sh(&script)).unwrap();
                         if round % 3 == 0 {
-                            thread::sleep(Duration::from_millis(5));
+                            thread::park_timeout(Duration::from_millis(5));
                         }
                         assert_eq!(child.wait().unwrap().code(), Some(code));
                         assert!(children.spawn(&mut Command::new("/nonexistent")).is_err());

@@ -330,7 +330,7 @@ mod tests {
                 if writer.write_all(&[byte]).is_err() {
                     return;
                 }
-                thread::sleep(Duration::from_millis(20));
+                thread::park_timeout(Duration::from_millis(20));
             }
         });
         let answer = read_all(&mut stream);

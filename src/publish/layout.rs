@@ -168,7 +168,7 @@ impl Layout {
         children(&self.trees)
             .into_iter()
             .filter(|path| {
-                !is_tree(path) && !(is_again(path) && children(path).iter().any(|child| is_tree(child)))
+                !(is_tree(path) || is_again(path) && children(path).iter().any(|child| is_tree(child)))
             })
             .collect()
     }

@@ -27,7 +27,8 @@ pub fn admin_of(tree: &Path, store: &Path) -> Option<PathBuf> {
 pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };
     let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
-    head.trim() == commit.to_string() && admin.join("index").is_file()
+    let head = gix::ObjectId::from_hex(head.trim().as_bytes());
+    head.is_ok_and(|head| head == commit) && admin.join("index").is_file()
 }
 
 /// Makes the metadata of a tree that is being built at `new` and will be at `place`, without its index. Returns the
