@@ -130,7 +130,7 @@ fn bad_reload_keeps_old_config() {
         ("[[source]\nname =", "config file, line 1"),
         (&*good.replace("1h", "5 bananas"), "bananas"),
         (&*good.replace("link = \"current\"", "lnik = \"current\""), "lnik"),
-        ("", "repo: required"),
+        ("\n", "repo: required"),
     ];
     for (number, (text, says)) in bad.into_iter().enumerate() {
         fs::write(&world.file, text).unwrap();

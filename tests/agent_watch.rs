@@ -114,7 +114,7 @@ fn a_bad_ref_in_the_file_keeps_what_is_published_and_says_so() {
         sidecar(repo.git_dir(), &root).args(["--period=1h", "--max-failures=-1"]).set("ref-file", &file);
     let agent = launch.start();
     agent.wait_published(&root, "current", &head);
-    for (bad, says) in [("v2", "v2"), ("--upload-pack=x", "the ref cannot be used"), ("", "empty")] {
+    for (bad, says) in [("v2", "v2"), ("--upload-pack=x", "the ref cannot be used"), ("\n", "empty")] {
         fs::write(&file, bad).unwrap();
         agent.wait_until(says, || {
             agent.stderr().lines().any(|line| line.contains("error") && line.contains(says))

@@ -79,10 +79,6 @@ fn children_of_1() -> Vec<(u32, char)> {
 }
 
 #[track_caller]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the step between two looks at a condition that has a deadline"
-)]
 fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
@@ -91,7 +87,7 @@ fn eventually(what: &str, mut is: impl FnMut() -> bool) {
             "not in time: {what}; children: {:?}",
             children_of_1()
         );
-        thread::sleep(Duration::from_millis(5));
+        thread::park_timeout(Duration::from_millis(5));
     }
 }
 

@@ -88,8 +88,10 @@ fn fastrand_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Every path but `.git`: kind and mode, content or target, mtime.
-type Seen = BTreeMap<PathBuf, (u32, Vec<u8>, (i64, i64))>;
+/// Kind and mode, content or target, mtime.
+type Facts = (u32, Vec<u8>, (i64, i64));
+/// Every path but `.git`.
+type Seen = BTreeMap<PathBuf, Facts>;
 
 fn look(root: &Path) -> Seen {
     let mut seen = Seen::new();
@@ -112,7 +114,7 @@ fn look(root: &Path) -> Seen {
 }
 
 fn listing(seen: &Seen, folder: &Path) -> Vec<(PathBuf, bool)> {
-    let inside = |(path, (mode, ..)): (&PathBuf, &(u32, Vec<u8>, (i64, i64)))| {
+    let inside = |(path, (mode, ..)): (&PathBuf, &Facts)| {
         (path.parent() == Some(folder)).then(|| (path.clone(), mode & 0o170000 == 0o040000))
     };
     seen.iter().filter_map(inside).collect()

@@ -13,10 +13,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::locks::Locks;
 use super::source::Parts;
 use super::status::{Board, Window};
 use super::watch::{Wake, Watch};
-use super::worker::{Event, Locks, MakeParts, Shared, Trigger, Worker};
+use super::worker::{Event, MakeParts, Shared, Trigger, Worker};
 use crate::config::{AuthConfig, Config, RefChoice, RepoUrl, SourceConfig};
 use crate::deadline::Stop;
 use crate::metrics::Metrics;
@@ -77,7 +78,8 @@ impl App {
             // git-sync binds nothing in one-time mode; an init container would fight with the sidecar for the port.
             Some(address) if !config.process.one_time => {
                 let _inside = runtime.enter();
-                let server = http::Server::bind(address)?;
+                let server = http::Server::bind(address)
+                    .map_err(|err| io::Error::new(err.kind(), format!("{address}: {err}")))?;
                 let bound = server.local_addr()?;
                 Some((server, bound))
             }

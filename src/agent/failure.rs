@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Advice, Remedy};
+use crate::log::escape;
 use crate::metrics::Stage;
 use crate::tree::{self, write};
 use crate::{git, publish};
@@ -21,9 +22,16 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// An error of a stage, as the schedule and people see it.
+    /// An error of a stage, as the schedule and people see it. A server's own words may be in it, so it is escaped here,
+    /// once for the log, the error file and the status.
     pub fn of(stage: Stage, err: &dyn Advice) -> Self {
-        Failure { stage, message: err.to_string(), hint: err.hint(), remedy: err.remedy() }
+        Failure::new(stage, &err.to_string(), err.hint().as_deref(), err.remedy())
+    }
+
+    /// The same in words of one's own.
+    pub fn new(stage: Stage, message: &str, hint: Option<&str>, remedy: Remedy) -> Self {
+        let hint = hint.map(|hint| escape(hint).into_owned());
+        Failure { stage, message: escape(message).into_owned(), hint, remedy }
     }
 
     /// The message with its hint, on one line.

@@ -6,6 +6,7 @@
 pub mod app;
 mod failure;
 mod files;
+mod locks;
 pub mod pass;
 pub mod pid1;
 mod reload;

@@ -164,9 +164,8 @@ impl Pass<'_> {
         if target.commit != Some(live.commit) {
             return false;
         }
-        let commit = live.commit.to_string();
         match &self.source.state.published {
-            Some(published) if published.commit == commit => {
+            Some(published) if published.is(&live.commit) => {
                 published.settings == self.source.settings() && published.depth == self.source.depth()
             }
             // Taken over, or our state was lost: what is there is taken to be what was asked for.
@@ -270,12 +269,12 @@ impl Pass<'_> {
         if listing.has_submodules() && source.config.submodules != Submodules::Off {
             let path = listing.entries().iter().find(|entry| entry.kind == tree::Kind::Submodule);
             let path = path.map(|entry| entry.path.to_str_lossy().into_owned()).unwrap_or_default();
-            return Err(Broken::from(Failure {
-                stage: Stage::Check,
-                message: format!("the revision has a submodule at `{path}`, which is not supported yet"),
-                hint: Some("`--submodules=off` publishes it with that folder empty".into()),
-                remedy: Remedy::Human,
-            }));
+            return Err(Broken::from(Failure::new(
+                Stage::Check,
+                &format!("the revision has a submodule at `{path}`, which is not supported yet"),
+                Some("`--submodules=off` publishes it with that folder empty"),
+                Remedy::Human,
+            )));
         }
         Ok(listing)
     }
@@ -355,7 +354,7 @@ impl Pass<'_> {
     /// that a restart without the remote knows that it serves the right thing.
     fn confirm(&mut self, target: &Target, commit: ObjectId) {
         let source = &*self.source;
-        let published = source.state.published.as_ref().filter(|known| known.commit == commit.to_string());
+        let published = source.state.published.as_ref().filter(|known| known.is(&commit));
         let known = published.is_some_and(|known| {
             known.repo == source.remote.shown()
                 && known.wanted == target.wanted
@@ -387,9 +386,8 @@ impl Pass<'_> {
     }
 
     fn same_settings(&self, live: &Live) -> bool {
-        let commit = live.commit.to_string();
         match &self.source.state.published {
-            Some(published) if published.commit == commit => published.settings == self.source.settings(),
+            Some(published) if published.is(&live.commit) => published.settings == self.source.settings(),
             _ => true,
         }
     }

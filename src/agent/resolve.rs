@@ -30,11 +30,8 @@ impl Pass<'_> {
     pub(super) fn resolve(&mut self) -> Result<Target, Failure> {
         let source = &mut *self.source;
         let text = asked_for(&source.config.reference)?;
-        let wanted = Wanted::parse(&text).map_err(|err| Failure {
-            stage: Stage::Resolve,
-            message: format!("the ref cannot be used: {err}"),
-            hint: None,
-            remedy: Remedy::Human,
+        let wanted = Wanted::parse(&text).map_err(|err| {
+            Failure::new(Stage::Resolve, &format!("the ref cannot be used: {err}"), None, Remedy::Human)
         })?;
         let login = auth::login(&source.config.auth).map_err(failed(Stage::Resolve))?;
         source.remote.arm(&self.deadline, login.as_ref());
@@ -120,11 +117,9 @@ impl Pass<'_> {
 pub(super) fn asked_for(choice: &RefChoice) -> Result<String, Failure> {
     match choice {
         RefChoice::Fixed(text) => Ok(text.clone()),
-        RefChoice::File(path) => read_ref_file(path).map_err(|reason| Failure {
-            stage: Stage::Resolve,
-            message: format!("ref file `{}`: {reason}", path.display()),
-            hint: Some("its first line is the ref".into()),
-            remedy: Remedy::Human,
+        RefChoice::File(path) => read_ref_file(path).map_err(|reason| {
+            let message = format!("ref file `{}`: {reason}", path.display());
+            Failure::new(Stage::Resolve, &message, Some("its first line is the ref"), Remedy::Human)
         }),
     }
 }

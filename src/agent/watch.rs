@@ -195,6 +195,11 @@ fn hear(all: &mut [Watched], event: &Event) -> Vec<Wake> {
 /// Whom a file wakes whose content is not what it was.
 fn changed(watched: &mut Watched) -> Option<Wake> {
     let What::File { path, content: known, .. } = &mut watched.what else { return None };
+    // Who writes a file in place empties it first, and who is woken by that reads half a change; what follows wakes too. A file
+    // that stays empty is found by the period.
+    if fs::metadata(&*path).is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
+        return None;
+    }
     let now = content(path);
     (now != std::mem::replace(known, now)).then(|| watched.wake.clone())
 }
@@ -304,6 +309,26 @@ mod tests {
             woken.recv_timeout(SOON).expect("the moved link wakes");
             watch.refresh();
         }
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_place_wakes_for_its_content_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ref");
+        fs::write(&path, "main").unwrap();
+        let (wake, woken) = waker();
+        let mut watch = Watch::new().unwrap();
+        watch.file("a", &path, wake.clone());
+        let (other, heard) = waker();
+        let marker = dir.path().join("marker");
+        watch.file("b", &marker, other);
+        fs::File::create(&path).unwrap();
+        // Events come in order: when this one was heard, the emptying was too.
+        fs::write(&marker, "x").unwrap();
+        heard.recv_timeout(SOON).expect("the marker");
+        assert!(woken.try_recv().is_err(), "half a change");
+        fs::write(&path, "release").unwrap();
+        woken.recv_timeout(SOON).expect("the whole change");
     }
 
     #[test]

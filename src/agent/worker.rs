@@ -4,14 +4,15 @@
 //! one more pass.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 
 use super::failure::Failure;
 use super::files;
+use super::locks::Locks;
 use super::pass::{self, Outcome, Report};
 use super::resolve;
 use super::schedule::{self, Next, Pace, Past};
@@ -21,8 +22,9 @@ use crate::config::{OnLocked, SourceConfig};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Remedy;
 use crate::git::diff::Changes;
+use crate::log::escape;
 use crate::metrics::{PassResult, SourceMetrics, Stage};
-use crate::publish::{self, Layout, RootLock};
+use crate::publish::{self, Layout};
 use crate::tree::manifest;
 
 /// How often a standby looks whether the owner of its root is gone.
@@ -55,29 +57,6 @@ pub enum Event {
         /// The source's name.
         source: String,
     },
-}
-
-/// The locks of this process, one a root, shared by its sources.
-#[derive(Debug, Clone, Default)]
-pub struct Locks(Arc<Mutex<Vec<Held>>>);
-
-/// A root, and its lock while somebody of ours needs it.
-type Held = (std::path::PathBuf, Weak<RootLock>);
-
-impl Locks {
-    /// The lock of a root, taken now or by another source of ours.
-    fn acquire(&self, layout: &Layout) -> Result<Arc<RootLock>, publish::Error> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(_, lock)| lock.strong_count() > 0);
-        if let Some(lock) =
-            all.iter().find(|(root, _)| *root == layout.root).and_then(|(_, lock)| lock.upgrade())
-        {
-            return Ok(lock);
-        }
-        let lock = Arc::new(RootLock::try_acquire(layout)?);
-        all.push((layout.root.clone(), Arc::downgrade(&lock)));
-        Ok(lock)
-    }
 }
 
 /// What all workers share.
@@ -241,12 +220,12 @@ impl Worker {
         ran.unwrap_or_else(|_| {
             // Whatever state it was in, it is not trusted any more.
             self.source = None;
-            Err(Failure {
-                stage: Stage::Resolve,
-                message: "internal error: the pass panicked".into(),
-                hint: Some("this is a defect of dagsync; the line above says where".into()),
-                remedy: Remedy::Retry { after: None },
-            })
+            Err(Failure::new(
+                Stage::Resolve,
+                "internal error: the pass panicked",
+                Some("this is a defect of dagsync; the line above says where"),
+                Remedy::Retry { after: None },
+            ))
         })
     }
 
@@ -320,7 +299,10 @@ impl Worker {
             }
             Outcome::Rejected { commit, reason } => {
                 tracing::warn!(commit, "rejected: {reason}");
-                (PassResult::Rejected, Some(format!("revision {commit} is held back: {reason}")))
+                (
+                    PassResult::Rejected,
+                    Some(escape(&format!("revision {commit} is held back: {reason}")).into_owned()),
+                )
             }
         };
         if let (Outcome::Unchanged, Some(commit)) = (outcome, &live) {

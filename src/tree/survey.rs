@@ -57,7 +57,7 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(folder) = folders.get(at) else { break };
-            if at % 64 == 0 {
+            if at.is_multiple_of(64) {
                 deadline.check()?;
             }
             look(dir, folder, manifest, &layout, &mut seen)?;
