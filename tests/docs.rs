@@ -120,7 +120,16 @@ fn flags_and_variables_in_the_documents_exist() {
         known.extend(opt.vars.iter().map(|var| (*var).to_owned()));
     }
     // Flags of other programs in the examples, and the families of variables.
-    let others = ["--flag", "--release", "--profile", "--no-install", "--system", "--no-create-home", "--gid", "--now"];
+    let others = [
+        "--flag",
+        "--release",
+        "--profile",
+        "--no-install",
+        "--system",
+        "--no-create-home",
+        "--gid",
+        "--now",
+    ];
     let mut unknown = Vec::new();
     for page in pages() {
         for word in fs::read_to_string(&page)
