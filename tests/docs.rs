@@ -1,0 +1,149 @@
+//! The users' documents: their links lead somewhere, and they name exactly the metrics that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dagsync::metrics::{Format, Hook, Metrics, PassResult, Stage};
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<PathBuf> {
+    let in_docs =
+        fs::read_dir(top().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
+    let at_top = ["README.md", "CHANGELOG.md"].map(|name| top().join(name));
+    let pages: Vec<_> =
+        in_docs.chain(at_top).filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    assert!(pages.len() > 8, "{pages:?}");
+    pages
+}
+
+/// The text without its code blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// A heading's anchor as GitHub makes it.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = prose(text);
+    let headings = headings.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let text = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            text.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_relative_link_resolves() {
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for page in pages() {
+        let text = prose(&fs::read_to_string(&page).expect("a page"));
+        for part in text.split("](").skip(1) {
+            let target = part.split(')').next().unwrap_or_default();
+            if target.contains("://") {
+                continue;
+            }
+            seen += 1;
+            let (file, anchor) = target.split_once('#').map_or((target, None), |(f, a)| (f, Some(a)));
+            let file =
+                if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+            let found = file.exists()
+                && anchor.is_none_or(|anchor| {
+                    fs::read_to_string(&file).is_ok_and(|text| anchors(&text).contains(anchor))
+                });
+            if !found {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(seen > 5, "no links are found");
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// Every name of the page, from a process in which everything happened.
+fn names_that_exist() -> BTreeSet<String> {
+    let metrics = Metrics::new();
+    let source = metrics.source("x");
+    source.pass(PassResult::Success, Default::default(), std::time::SystemTime::UNIX_EPOCH);
+    source.published("c", "r", 1);
+    source.remote("c", "r");
+    source.stage(Stage::Fetch, Default::default());
+    source.objects_bytes(1);
+    metrics.config_reload(true);
+    metrics.askpass(true);
+    metrics.github_app_token(true);
+    metrics.hook_run(Hook::Exec, true);
+    let page = String::from_utf8(metrics.render(Format::Text).1).expect("text");
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// Words in a text that begin like our metrics.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let ours =
+        |word: &&str| ["dagsync_", "git_sync_", "git_fetch_", "process_"].iter().any(|p| word.starts_with(p));
+    words.filter(ours).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_exists() {
+    let exist = names_that_exist();
+    let page = fs::read_to_string(top().join("docs/metrics-and-alerts.md")).expect("the metrics page");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows: String = rows.filter_map(|row| row.split('`').next()).map(|name| format!("{name}\n")).collect();
+    assert_eq!(
+        names_in(&rows),
+        exist,
+        "left: the tables of docs/metrics-and-alerts.md, right: what is served"
+    );
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        let unknown: Vec<_> = names_in(&text).difference(&exist).cloned().collect();
+        assert!(unknown.is_empty(), "{} names metrics that do not exist: {unknown:?}", page.display());
+    }
+}
+
+#[test]
+fn flags_and_variables_in_the_documents_exist() {
+    let mut known: BTreeSet<String> =
+        ["demo", "commits", "interval", "keep-dir", "help", "man", "version", "timeout"]
+            .map(|name| format!("--{name}"))
+            .into();
+    for opt in dagsync::config::options::all() {
+        known.insert(format!("--{}", opt.name));
+        known.extend(opt.vars.iter().map(|var| (*var).to_owned()));
+    }
+    // Flags of other programs in the examples, and the families of variables.
+    let others = [
+        "--flag",
+        "--release",
+        "--profile",
+        "--no-install",
+        "--system",
+        "--no-create-home",
+        "--gid",
+        "--now",
+    ];
+    let mut unknown = Vec::new();
+    for page in pages() {
+        for word in fs::read_to_string(&page)
+            .expect("a page")
+            .split(|c: char| !(c.is_alphanumeric() || "-_".contains(c)))
+        {
+            let flag =
+                word.starts_with("--") && word.len() > 3 && word.contains(|c: char| c.is_ascii_lowercase());
+            let variable =
+                ["GITSYNC_", "GIT_SYNC_", "DAGSYNC_"].iter().any(|p| word.starts_with(p) && word != *p);
+            if (flag || variable) && !known.contains(word) && !others.contains(&word) {
+                unknown.push(format!("{}: {word}", page.display()));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "not options of ours:\n{}", unknown.join("\n"));
+}
