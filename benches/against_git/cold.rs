@@ -79,8 +79,9 @@ fn first_sync(world: &World, served: &Served) -> (Cost, serde_json::Value) {
 
 /// The last line that says what was published.
 pub fn published(said: &str) -> serde_json::Value {
-    let lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    lines.filter(|line| line["msg"] == "published").last().unwrap_or_else(|| panic!("not published:\n{said}"))
+    let mut lines =
+        said.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines.find(|line| line["msg"] == "published").unwrap_or_else(|| panic!("not published:\n{said}"))
 }
 
 /// A field of a log line.
