@@ -37,6 +37,7 @@ impl std::ops::Add for Cost {
 #[expect(clippy::zombie_processes, reason = "`wait4` below waits for it, and tells what it cost")]
 pub fn run(command: &mut Command) -> (Cost, String) {
     let start = Instant::now();
+    #[expect(clippy::zombie_processes, reason = "`wait4` below, which also tells the cost")]
     let mut child =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a program to measure starts");
     let pid = child.id();
@@ -88,6 +89,7 @@ fn anon_of_all(pid: u32) -> u64 {
     anon_of(pid) + below.sum::<u64>()
 }
 
+/// Lets time pass between two samples.
 #[expect(clippy::disallowed_methods, reason = "between two samples there is nothing to wait for")]
 pub fn pause(time: Duration) {
     thread::sleep(time);
