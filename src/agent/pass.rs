@@ -278,7 +278,7 @@ impl Pass<'_> {
             return false;
         }
         match &self.source.state.published {
-            Some(published) if published.commit == live.commit.to_string() => {
+            Some(published) if published.is_of(&live.commit) => {
                 published.settings == self.source.settings() && published.depth == self.source.depth()
             }
             // Taken over, or our state was lost: what is there is taken to be what was asked for.
@@ -468,9 +468,7 @@ impl Pass<'_> {
 
     fn same_settings(&self, live: &Live) -> bool {
         match &self.source.state.published {
-            Some(published) if published.commit == live.commit.to_string() => {
-                published.settings == self.source.settings()
-            }
+            Some(published) if published.is_of(&live.commit) => published.settings == self.source.settings(),
             _ => true,
         }
     }
@@ -494,10 +492,7 @@ impl Pass<'_> {
         source.state.retired.extend(unknown.map(|path| Retired { path: path.clone(), bytes: 0, at: now }));
         let policy =
             retain::Policy { timeout: source.config.stale_worktree_timeout, keep: source.config.keep };
-        let doomed: Vec<PathBuf> = retain::expired(&source.state.retired, policy, now)
-            .into_iter()
-            .map(|tree| tree.path.clone())
-            .collect();
+        let doomed = retain::doomed(&source.state.retired, &live, policy, now);
         let mut removal = retain::Removal::default();
         for tree in &doomed {
             retain::remove(&source.lock, &source.layout, tree, &mut removal);

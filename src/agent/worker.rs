@@ -52,7 +52,9 @@ pub enum Event {
 
 /// The locks of this process, one a root, shared by its sources.
 #[derive(Debug, Clone, Default)]
-pub struct Locks(Arc<Mutex<Vec<(std::path::PathBuf, Weak<RootLock>)>>>);
+pub struct Locks(Arc<Mutex<Vec<RootAndLock>>>);
+
+type RootAndLock = (std::path::PathBuf, Weak<RootLock>);
 
 impl Locks {
     /// The lock of a root, taken now or by another source of ours.

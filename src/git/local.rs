@@ -231,7 +231,9 @@ impl Copy<'_> {
             // The generator's error is the cause of what the indexer says about a pack that ends early.
             (Err(reason), _) => {
                 self.check()?;
-                Err(self.culprit(&missing).unwrap_or(Error::Local { path: self.upstream.path.clone(), reason }))
+                Err(self
+                    .culprit(&missing)
+                    .unwrap_or(Error::Local { path: self.upstream.path.clone(), reason }))
             }
             (Ok(()), Err(err)) => Err(err),
         }

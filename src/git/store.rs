@@ -47,6 +47,7 @@ impl Store {
     /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
         let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
+        make_dirs(dir, group_write).map_err(|err| store.error(&err))?;
         store.hash = store.configured_hash();
         store.remove_leftovers().map_err(|err| store.error(&err))?;
         store.lay_out().map_err(|err| store.error(&err))?;
@@ -75,7 +76,9 @@ impl Store {
 
     /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
     pub fn objects(&self) -> Result<Objects, Error> {
-        gix::odb::at(self.dir.join("objects"), self.hash).map_err(|err| self.error(&err))
+        let open = || gix::odb::at(self.dir.join("objects"), self.hash);
+        // Folders that somebody removed while we run are made again before it counts as an error.
+        open().or_else(|_| self.lay_out().and_then(|()| open())).map_err(|err| self.error(&err))
     }
 
     /// Where packs go.
@@ -290,7 +293,9 @@ impl Store {
     }
 
     fn lay_out(&self) -> io::Result<()> {
-        for name in ["objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags", "worktrees"] {
+        for name in
+            ["objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags", "worktrees"]
+        {
             let path = self.dir.join(name);
             // A file where a folder has to be: in a store of our own it is damage, and goes.
             if self.is_ours() && !path.is_dir() {
@@ -391,7 +396,9 @@ impl Store {
 fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
     match fs::read_dir(dir) {
         Ok(entries) => entries.collect(),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         Err(err) => Err(err),
     }
 }

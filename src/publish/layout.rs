@@ -185,10 +185,8 @@ impl Layout {
         children(&self.trees)
             .into_iter()
             .filter(|path| {
-                !is_tree(path)
-                    && !is_live(path)
-                    && !is_of_a_source(path)
-                    && !(is_again(path) && children(path).iter().any(|child| is_tree(child)))
+                let has_trees = is_again(path) && children(path).iter().any(|child| is_tree(child));
+                !(has_trees || is_tree(path) || is_live(path) || is_of_a_source(path))
             })
             .collect()
     }

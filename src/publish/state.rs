@@ -51,6 +51,13 @@ pub struct Published {
     pub at: u64,
 }
 
+impl Published {
+    /// Whether this is about `commit`.
+    pub fn is_of(&self, commit: &gix::oid) -> bool {
+        gix::ObjectId::from_hex(self.commit.as_bytes()).is_ok_and(|id| *id == *commit)
+    }
+}
+
 /// A tree that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired {

@@ -31,7 +31,7 @@ pub fn admin_of(tree: &Path, store: &Path) -> Option<PathBuf> {
 pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };
     let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
-    head.trim() == commit.to_string() && header(&admin).is_some()
+    gix::ObjectId::from_hex(head.trim().as_bytes()).is_ok_and(|id| *id == *commit) && header(&admin).is_some()
 }
 
 /// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `None`
@@ -48,7 +48,8 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
     }
     index.entries().iter().find_map(|entry| {
         // Submodules are folders with a life of their own, and what is outside a sparse checkout is not there.
-        if entry.mode == Mode::COMMIT || entry.mode == Mode::DIR || entry.flags.contains(Flags::SKIP_WORKTREE) {
+        if entry.mode == Mode::COMMIT || entry.mode == Mode::DIR || entry.flags.contains(Flags::SKIP_WORKTREE)
+        {
             return None;
         }
         let path = entry.path(&index);
