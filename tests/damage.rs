@@ -25,6 +25,9 @@ fn truncate(path: &Path, share: f64) {
     overwrite(path, &content[..(content.len() as f64 * share) as usize]);
 }
 
+/// Ways to break a tree or its index.
+type TreeWay = (&'static str, fn(&Path));
+
 /// Ways to break the object store. Errors are ignored: in a running agent's store something may be gone already.
 type Way = (&'static str, fn(&Synced));
 
@@ -121,7 +124,7 @@ fn a_store_that_breaks_while_we_run_is_fetched_again() {
 
 #[test]
 fn damaged_index_means_rebuild_not_crash() {
-    let ways: &[(&str, fn(&Path))] = &[
+    let ways: &[TreeWay] = &[
         ("empty", |index| overwrite(index, "")),
         ("deleted", |index| fs::remove_file(index).unwrap()),
         ("garbage", |index| overwrite(index, vec![0xa5; 3000])),
@@ -154,7 +157,7 @@ fn damaged_index_means_rebuild_not_crash() {
 
 #[test]
 fn a_published_tree_that_lost_files_is_built_again_aside() {
-    let ways: &[(&str, fn(&Path))] = &[
+    let ways: &[TreeWay] = &[
         ("a file gone", |tree| fs::remove_file(tree.join("dags/b.py")).unwrap()),
         ("a folder gone", |tree| fs::remove_dir_all(tree.join("dags")).unwrap()),
         ("an empty file, as after a power loss", |tree| fs::write(tree.join("a.py"), "").unwrap()),
