@@ -34,10 +34,8 @@ impl std::ops::Add for Cost {
 ///
 /// # Panics
 /// When it fails.
-#[expect(clippy::zombie_processes, reason = "`wait4` below waits for it, and tells what it cost")]
 pub fn run(command: &mut Command) -> (Cost, String) {
     let start = Instant::now();
-    #[expect(clippy::zombie_processes, reason = "`wait4` below, which also tells the cost")]
     let mut child =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a program to measure starts");
     let pid = child.id();

@@ -409,11 +409,7 @@ impl Pass<'_> {
         // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
         let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
         source.state.retired.extend(unknown.map(|path| Retired::unknown(path.clone(), now)));
-        let policy = source.policy();
-        let doomed: Vec<PathBuf> = retain::expired(&source.state.retired, policy, now)
-            .into_iter()
-            .map(|tree| tree.path.clone())
-            .collect();
+        let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
         let mut removal = retain::Removal::default();
         for tree in &doomed {
             retain::remove(&source.lock, &source.layout, tree, &mut removal);

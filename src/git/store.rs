@@ -51,6 +51,7 @@ impl Store {
     /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
         let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
+        make_dirs(dir, group_write).map_err(|err| store.error(&err))?;
         store.restore()?;
         store.hash = store.configured_hash();
         store.remove_leftovers().map_err(|err| store.error(&err))?;
@@ -80,8 +81,10 @@ impl Store {
 
     /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
     pub fn objects(&self) -> Result<Objects, Error> {
-        let mut objects =
-            gix::odb::at(self.dir.join("objects"), self.hash).map_err(|err| self.error(&err))?;
+        let open = || gix::odb::at(self.dir.join("objects"), self.hash);
+        // Folders that somebody removed while we run are made again before it counts as an error.
+        let opened = open().or_else(|_| self.lay_out().and_then(|()| open()));
+        let mut objects = opened.map_err(|err| self.error(&err))?;
         objects.set_pack_cache(|| Box::<Bases>::default());
         Ok(objects)
     }
@@ -433,7 +436,9 @@ impl Store {
 fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
     match fs::read_dir(dir) {
         Ok(entries) => entries.collect(),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         Err(err) => Err(err),
     }
 }

@@ -31,7 +31,7 @@ pub fn swap(_proof: &RootLock, layout: &Layout, tree: &Path) -> Result<(), Error
     sync_folder(folder).map_err(Error::io("flush", folder))
 }
 
-/// Removes temporary links that a crash left, also git-sync's `tmp-link`, on which it wedges itself.
+/// Removes temporary links and files that a crash left, also git-sync's `tmp-link`, on which it wedges itself.
 pub fn remove_leftovers(_proof: &RootLock, layout: &Layout) -> Result<(), Error> {
     let folder = layout.link.parent().expect("a link is in a folder");
     for dir in [folder, &layout.state, &layout.root] {
@@ -42,8 +42,14 @@ pub fn remove_leftovers(_proof: &RootLock, layout: &Layout) -> Result<(), Error>
         };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let ours = name.as_encoded_bytes().starts_with(TEMP.as_bytes()) || name == "tmp-link";
-            if ours && entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            let begins = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+            let link = begins(TEMP) || name == "tmp-link";
+            let link = link && entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            // In our own folder: files that were to be renamed, and the question how the volume takes `a` and `A`.
+            let state = begins("state-") && name.as_encoded_bytes().ends_with(b".tmp");
+            let file =
+                *dir == *layout.state && (state || begins("airflowignore-") || begins(".dagsync-case-"));
+            if link || file {
                 fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
             }
         }
@@ -95,10 +101,13 @@ mod tests {
         for stale in ["tmp-link", ".dagsync-link-1-0"] {
             std::os::unix::fs::symlink("nowhere", layout.root.join(stale)).unwrap();
         }
+        let files = ["state-1-0.tmp", "airflowignore-1-0", ".dagsync-case-1-0-a"];
+        files.iter().for_each(|name| fs::write(layout.state.join(name), "").unwrap());
         fs::write(layout.root.join("a-file-of-a-user"), "kept").unwrap();
         swap(&lock, &layout, &layout.trees.join(HEX)).unwrap();
         remove_leftovers(&lock, &layout).unwrap();
         assert!(fs::symlink_metadata(layout.root.join("tmp-link")).is_err());
+        assert!(files.iter().all(|name| !layout.state.join(name).exists()));
         assert!(layout.root.join("a-file-of-a-user").exists() && layout.link.is_dir());
     }
 

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use super::error::Error;
 use super::layout::Layout;
@@ -28,6 +29,7 @@ impl RootLock {
             .truncate(false)
             .read(true)
             .write(true)
+            .mode(0o644)
             .open(&path)
             .map_err(Error::io("open the lock", &path))?;
         crate::umask::open_for_group(&file, layout.group_write)

@@ -1,6 +1,6 @@
 //! Which replaced trees stay, and how the others go.
 //!
-//! [`expired`] decides, on values; [`remove`] acts. A tree first leaves the names that readers know, then its manifest goes,
+//! [`doomed`] decides, on values; [`remove`] acts. A tree first leaves the names that readers know, then its manifest goes,
 //! then its files: a crash at any point leaves something that the next start knows to be garbage. Files that will not go
 //! (`__pycache__` of another uid, `.nfs*`) are counted and tried again; they never fail a pass.
 
@@ -26,7 +26,7 @@ pub struct Policy {
 
 /// The trees that go now. `retired` is oldest first; `now` and its times are seconds since 1970. A tree whose time lies in
 /// the future (a clock that jumped back) counts as replaced now.
-pub fn expired(retired: &[Retired], policy: Policy, now: u64) -> Vec<&Retired> {
+fn expired(retired: &[Retired], policy: Policy, now: u64) -> Vec<&Retired> {
     let candidates = &retired[..retired.len().saturating_sub(policy.keep)];
     match policy.timeout {
         Some(timeout) => {
@@ -37,6 +37,16 @@ pub fn expired(retired: &[Retired], policy: Policy, now: u64) -> Vec<&Retired> {
             retired[..newest].iter().collect()
         }
     }
+}
+
+/// The trees that go now, when `live` is what readers see. Another tree of the live commit is of no use for a rollback: it
+/// does not count as a kept one, and goes when nobody can be reading it any more.
+pub fn doomed(retired: &[Retired], live: &Path, policy: Policy, now: u64) -> Vec<PathBuf> {
+    let (same, others): (Vec<Retired>, Vec<Retired>) =
+        retired.iter().cloned().partition(|tree| tree.path.file_name() == live.file_name());
+    let same = expired(&same, Policy { keep: 0, ..policy }, now);
+    let others = expired(&others, policy, now);
+    same.into_iter().chain(others).map(|tree| tree.path.clone()).collect()
 }
 
 /// The tree that the next build may use up: the oldest that is not kept, and whose promised time is over.

@@ -279,9 +279,21 @@ impl Advice for Error {
             }
             Error::Collision { .. } => "rename one of them: this volume cannot hold both",
             Error::TooMuch { bound: Bound::Name | Bound::Path, .. } => "the file system cannot hold it",
-            Error::TooMuch { .. } => "raise the limit of the source if the tree is meant to be that large",
+            Error::TooMuch { bound: Bound::Entries | Bound::Folders, .. } => {
+                "raise `--max-entries` if the tree is meant to be that large"
+            }
+            Error::TooMuch { bound: Bound::Depth, .. } => {
+                "raise `--max-tree-depth` if the tree is meant to be that deep"
+            }
+            Error::TooMuch { bound: Bound::Bytes, .. } => {
+                "raise `--max-tree-bytes` if the tree is meant to be that large"
+            }
+            Error::TooMuch { bound: Bound::BlobBytes, .. } => {
+                "raise `--max-blob-bytes` if the file is meant to be that large"
+            }
+            Error::TooMuch { .. } => "no sane tree has that much; look at who made it",
             Error::Link { problem: LinkProblem::Absolute | LinkProblem::Outside, .. } => {
-                "make it point inside the repository, or allow symlinks to anywhere for this source"
+                "make it point inside the repository, or allow symlinks to anywhere with `--symlinks=any`"
             }
             Error::Link { .. } => "no file system can hold it; fix it in the repository",
         };

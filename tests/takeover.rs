@@ -1,0 +1,200 @@
+//! Roots that git-sync 3 and 4 left, taken over in place, with readers on them.
+
+mod support;
+mod synced;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use support::Repo;
+use support::repo::git;
+use synced::{Synced, git_in, names, ok, succeeds};
+
+/// What git-sync 4 does: `git init`, a shallow fetch, `git worktree add`, a relative link.
+fn git_sync_4(world: &Synced, commit: &str) -> PathBuf {
+    let root = &world.root;
+    fs::create_dir_all(root).unwrap();
+    ok(git().args(["init", "-q", "-b", "git-sync", "--"]).arg(root));
+    let from = format!("file://{}", world.repo.work().display());
+    git_in(root, &["fetch", "-q", &from, commit, "--depth", "1", "--no-auto-gc"]);
+    git_in(root, &["worktree", "prune"]);
+    let tree = root.join(".worktrees").join(commit);
+    git_in(
+        root,
+        &["worktree", "add", "-q", "--force", "--detach", tree.to_str().unwrap(), commit, "--no-checkout"],
+    );
+    fs::write(tree.join(".git"), format!("gitdir: ../../.git/worktrees/{commit}\n")).unwrap();
+    git_in(&tree, &["reset", "-q", "--hard", commit, "--"]);
+    symlink(format!(".worktrees/{commit}"), root.join("repo")).unwrap();
+    tree
+}
+
+/// What git-sync 3 does: a clone, a work tree beside the link.
+fn git_sync_3(world: &Synced, commit: &str, prefix: &str) -> PathBuf {
+    let root = &world.root;
+    ok(git()
+        .args(["clone", "-q", "--no-checkout", "-b", "main", "--depth", "1", "--"])
+        .arg(format!("file://{}", world.repo.work().display()))
+        .arg(root));
+    let name = format!("{prefix}{commit}");
+    let tree = root.join(&name);
+    git_in(
+        root,
+        &["worktree", "add", "-q", "--detach", tree.to_str().unwrap(), "origin/main", "--no-checkout"],
+    );
+    fs::write(tree.join(".git"), format!("gitdir: ../.git/worktrees/{name}\n")).unwrap();
+    git_in(&tree, &["reset", "-q", "--hard", commit]);
+    symlink(&name, root.join("repo")).unwrap();
+    tree
+}
+
+/// Inodes and times of everything in a tree.
+fn identity(tree: &Path) -> Vec<(PathBuf, u64, i64, i64)> {
+    let mut found = Vec::new();
+    let mut queue = vec![tree.to_owned()];
+    while let Some(path) = queue.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        if meta.is_dir() {
+            queue.extend(names(&path).iter().map(|name| path.join(name)));
+        }
+        found.push((path, meta.ino(), meta.ctime(), meta.ctime_nsec()));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn upgrade_from_git_sync_root_layout() {
+    for version in ["4", "3", "3-rev"] {
+        let world = Synced::new();
+        let commit = world.repo.head();
+        let tree = match version {
+            "4" => git_sync_4(&world, &commit),
+            "3" => git_sync_3(&world, &commit, ""),
+            _ => git_sync_3(&world, &commit, "rev-"),
+        };
+        let (link, before) = (fs::symlink_metadata(world.link()).unwrap().ino(), identity(&tree));
+        // At the same commit: nothing to do, and nothing is done.
+        let text = world.once(&[]).stderr;
+        assert!(text.contains("already published"), "{version}: {text}");
+        assert_eq!(fs::symlink_metadata(world.link()).unwrap().ino(), link, "{version}");
+        assert_eq!(identity(&tree), before, "{version}");
+        // And on from there.
+        let next = world.repo.commit(&[("a.py", "next")]);
+        world.once(&["--stale-worktree-timeout=0s"]);
+        world.shows(&next);
+        assert_eq!(fs::read_link(world.link()).unwrap(), Path::new(".worktrees").join(&next));
+        assert!(!tree.exists(), "{version}: the old tree went");
+        assert_eq!(world.git_in_tree(&["status", "--porcelain"]), "");
+        assert_eq!(world.git_in_tree(&["rev-parse", "HEAD"]), next);
+        world.git_in_tree(&["fsck", "--no-dangling"]);
+        world.nothing_is_left_over();
+    }
+}
+
+#[test]
+fn an_older_root_with_every_leftover_of_a_crash_is_taken_over() {
+    for version in ["4", "3"] {
+        let world = Synced::new();
+        let old = world.repo.head();
+        let tree = if version == "4" { git_sync_4(&world, &old) } else { git_sync_3(&world, &old, "rev-") };
+        let next = world.repo.commit(&[("dags/new.py", "new")]);
+        let name = tree.file_name().unwrap().to_str().unwrap().to_owned();
+        let git_dir = world.root.join(".git");
+        for lock in ["index.lock", "shallow.lock", "HEAD.lock", "config.lock", "packed-refs.lock"] {
+            fs::write(git_dir.join(lock), "").unwrap();
+        }
+        fs::write(git_dir.join("worktrees").join(name).join("index.lock"), "").unwrap();
+        fs::write(git_dir.join("objects/pack/tmp_pack_AbCdEf"), "half").unwrap();
+        symlink(format!(".worktrees/{next}"), world.root.join("tmp-link")).unwrap();
+        fs::create_dir_all(world.root.join(".worktrees").join(&next)).unwrap();
+        fs::write(world.root.join(".worktrees").join(&next).join("half.py"), "half").unwrap();
+        world.once(&["--stale-worktree-timeout=0s"]);
+        world.shows(&next);
+        world.nothing_is_left_over();
+        world.git_in_tree(&["fsck", "--no-dangling"]);
+    }
+}
+
+/// Runs `work` while readers look through the link all the time; whatever they see is one of `allowed`.
+fn no_gap(link: &Path, file: &str, allowed: &[&str], work: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while !done.load(Ordering::Relaxed) {
+                let text = fs::read_to_string(link.join(file)).expect("no gap for readers");
+                assert!(allowed.contains(&text.as_str()), "{text:?}");
+                looks += 1;
+            }
+            looks
+        });
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+        ran.unwrap();
+    });
+}
+
+#[test]
+fn another_repository_and_another_ref_come_without_a_gap() {
+    let world = Synced::empty();
+    let first = world.repo.commit(&[("rev", "first")]);
+    let other = Repo::new(world.path("other"));
+    let theirs = other.commit(&[("rev", "other")]);
+    git_sync_4(&world, &first);
+    no_gap(&world.link(), "rev", &["first", "other", "release"], || {
+        succeeds(&world.launch_from(other.work()).args(["--one-time"]));
+        assert_eq!(world.published(), Some(theirs));
+        world.repo.switch("release");
+        let release = world.repo.commit(&[("rev", "release")]);
+        succeeds(&world.launch().args(["--one-time", "--ref=release"]));
+        assert_eq!(world.published(), Some(release));
+        succeeds(&world.launch().args(["--one-time", "--ref=main"]));
+        assert_eq!(world.published(), Some(first));
+    });
+    world.nothing_is_left_over();
+}
+
+#[test]
+fn changed_settings_build_the_tree_again_aside() {
+    let world = Synced::empty();
+    let head =
+        world.repo.commit(&[("rev", "only"), ("text.txt", "a\nb\n"), (".gitattributes", "* text=auto\n")]);
+    world.once(&[]);
+    let first = fs::canonicalize(world.link()).unwrap();
+    no_gap(&world.link(), "rev", &["only"], || {
+        world.once(&["--group-write"]);
+        let target = fs::read_link(world.link()).unwrap();
+        assert_eq!(target, Path::new(".worktrees/again-1").join(&head));
+        assert_eq!(fs::metadata(world.link().join("rev")).unwrap().mode() & 0o020, 0o020);
+        assert_eq!(fs::metadata(first.join("rev")).unwrap().mode() & 0o020, 0, "the old one is not touched");
+        world.once(&["--group-write", "--git-config=core.autocrlf:true"]);
+        assert_eq!(fs::read(world.link().join("text.txt")).unwrap(), b"a\r\nb\r\n");
+        world.once(&[]);
+    });
+    world.shows(&head);
+    assert_eq!(world.git_in_tree(&["status", "--porcelain"]), "");
+    world.nothing_is_left_over();
+    // Noop from here.
+    let inode = fs::symlink_metadata(world.link()).unwrap().ino();
+    world.once(&[]);
+    assert_eq!(fs::symlink_metadata(world.link()).unwrap().ino(), inode);
+}
+
+#[test]
+fn a_clone_of_somebody_keeps_what_only_it_has() {
+    let world = Synced::new();
+    ok(git().args(["clone", "-q", "--"]).arg(world.repo.work()).arg(&world.root));
+    fs::write(world.root.join("local.txt"), "mine").unwrap();
+    git_in(&world.root, &["add", "."]);
+    git_in(&world.root, &["commit", "-qm", "never pushed"]);
+    let mine = git_in(&world.root, &["rev-parse", "HEAD"]);
+    world.once(&[]);
+    world.shows(&world.repo.head());
+    assert_eq!(git_in(&world.root, &["rev-parse", "main"]), mine);
+    assert_eq!(git_in(&world.root, &["cat-file", "-p", "main:local.txt"]), "mine");
+    assert_eq!(fs::read(world.root.join("local.txt")).unwrap(), b"mine");
+}
