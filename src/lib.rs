@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod path;
 pub mod publish;
 pub mod secret;
 pub mod tree;

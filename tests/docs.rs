@@ -129,6 +129,11 @@ fn flags_and_variables_in_the_documents_exist() {
         "--no-create-home",
         "--gid",
         "--now",
+        "--bench",
+        "--large",
+        "--only",
+        "--quick",
+        "DAGSYNC_BENCH_BINARY",
     ];
     let mut unknown = Vec::new();
     for page in pages() {

@@ -20,8 +20,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 pub use command::command;
 pub use probe::{Probe, ProbeArgs};
 
-use crate::config::paths::absolute;
 use crate::config::{self, Errors, Inputs, Problem, Surroundings};
+use crate::path::absolute;
 
 /// What was asked for.
 #[derive(Debug)]

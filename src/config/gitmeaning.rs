@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::config::errors::Problem;
 use crate::config::gitconfig::{Fit, Pair, boolean, fit, integer};
-use crate::config::paths::absolute;
 use crate::config::proxy;
 use crate::config::resolved::{AutoCrlf, CheckoutConfig, HttpConfig};
 use crate::git::url::RepoUrl;
+use crate::path::absolute;
 use crate::secret::Secret;
 
 /// The outcome of [`apply`].

@@ -10,7 +10,6 @@ pub mod errors;
 pub mod gitconfig;
 pub mod gitmeaning;
 pub mod options;
-pub mod paths;
 pub mod proxy;
 pub mod ref_rule;
 mod resolve;

@@ -1,13 +1,14 @@
 //! The configuration as the rest of the house sees it: checked, with defaults filled in.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::git::url::RepoUrl;
-use crate::secret::Secret;
+pub use crate::git::{AuthConfig, HttpConfig};
+pub use crate::log::LogFormat;
+pub use crate::tree::{AutoCrlf, CheckoutConfig, Limits, Symlinks};
 
 /// Everything that was said, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,15 +40,6 @@ pub struct ProcessConfig {
     pub on_locked: OnLocked,
     /// The file it came from, watched for changes.
     pub config_file: Option<PathBuf>,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people; colour on a terminal.
-    Human,
-    /// One JSON object a line.
-    Json,
 }
 
 /// What to do when another agent owns a root.
@@ -142,128 +134,4 @@ pub enum Submodules {
     Shallow,
     /// None: their directories stay empty, as in a plain clone.
     Off,
-}
-
-/// How to log in. Asked before every pass, by `git::auth`. `Debug` hides the user name too: some write a token there.
-#[derive(Clone, PartialEq, Eq)]
-pub enum AuthConfig {
-    /// Nothing is sent.
-    None,
-    /// A user name and a password known at start (URL userinfo, or `username` + `GITSYNC_PASSWORD`).
-    Fixed {
-        /// The user name.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
-    /// The password is read from the file before every pass.
-    PasswordFile {
-        /// The user name.
-        username: String,
-        /// The file; trailing line breaks are cut.
-        file: PathBuf,
-    },
-}
-
-impl fmt::Debug for AuthConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AuthConfig::None => f.write_str("None"),
-            AuthConfig::Fixed { .. } => f.write_str("Fixed(***)"),
-            AuthConfig::PasswordFile { file, .. } => f.debug_tuple("PasswordFile").field(file).finish(),
-        }
-    }
-}
-
-/// HTTP settings of a source.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpConfig {
-    /// `http.sslVerify`.
-    pub ssl_verify: bool,
-    /// `http.sslCAInfo`: only these roots are trusted.
-    pub ssl_ca_info: Option<PathBuf>,
-    /// `http.proxy`, or the first proxy variable that applies; a URL that may carry credentials, hence a secret.
-    pub proxy: Option<Secret>,
-    /// `NO_PROXY`.
-    pub no_proxy: Option<String>,
-    /// `http.extraHeader`, in order. Values are secrets: they often carry a token.
-    pub extra_headers: Vec<(String, Secret)>,
-    /// `http.userAgent`.
-    pub user_agent: Option<String>,
-    /// `http.lowSpeedLimit` (bytes per second) and `http.lowSpeedTime`: slower than that for so long is an error.
-    pub low_speed: Option<(u64, Duration)>,
-    /// `http.version`: `Some(true)` = HTTP/1.1 only, `None` = negotiated.
-    pub http1_only: Option<bool>,
-    /// `http.followRedirects`: git's default `initial` follows them on the first request.
-    pub follow_redirects: bool,
-    /// Whether `protocol.version` asked for the old protocol (0 or 1); `None` = 2.
-    pub protocol_version: Option<u8>,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        HttpConfig {
-            ssl_verify: true,
-            ssl_ca_info: None,
-            proxy: None,
-            no_proxy: None,
-            extra_headers: Vec::new(),
-            user_agent: None,
-            low_speed: None,
-            http1_only: None,
-            follow_redirects: true,
-            protocol_version: None,
-        }
-    }
-}
-
-/// What changes the bytes between the object store and the disk, apart from `.gitattributes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CheckoutConfig {
-    /// `core.autocrlf`.
-    pub autocrlf: AutoCrlf,
-    /// `core.eol=crlf`.
-    pub eol_crlf: bool,
-}
-
-/// `core.autocrlf`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AutoCrlf {
-    /// `false`.
-    #[default]
-    False,
-    /// `true`.
-    True,
-    /// `input`.
-    Input,
-}
-
-/// Where symlinks of a tree may point, resolved physically, link by link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Symlinks {
-    /// Only inside the tree: a committed link to `/etc` refuses the revision (CVE-2022-24904 and its kin).
-    #[default]
-    Inside,
-    /// Anywhere, as git's own checkout has it.
-    Any,
-}
-
-/// Bounds on a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Files and links.
-    pub entries: u64,
-    /// Sum of the blobs, in bytes.
-    pub bytes: u64,
-    /// One blob, in bytes.
-    pub blob_bytes: u64,
-    /// Nested folders.
-    pub depth: u32,
-}
-
-impl Default for Limits {
-    /// Generous, yet small enough that a tree of that many entries is listed within 64 MiB.
-    fn default() -> Self {
-        Limits { entries: 500_000, bytes: 64 << 30, blob_bytes: 4 << 30, depth: 128 }
-    }
 }

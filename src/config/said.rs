@@ -15,7 +15,7 @@ pub use flags::arguments;
 
 use crate::config::errors::{Errors, Problem};
 use crate::config::options::{self, Opt};
-use crate::config::paths::absolute;
+use crate::path::absolute;
 use crate::secret::Secret;
 
 /// What the process knows of its surroundings, passed in so that nothing below reads process state.

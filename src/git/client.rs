@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cause::innermost;
 use super::error::Error;
-use crate::config::HttpConfig;
+use crate::git::HttpConfig;
 
 /// git gives up on a connection attempt much later; a sidecar that waits two minutes for a black hole misses four polls.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);

@@ -19,8 +19,8 @@ use super::body::{Body, Exchange, Head};
 use super::cause::{find, innermost};
 use super::client::{self, CONNECT_TIMEOUT};
 use super::error::Error;
-use crate::config::HttpConfig;
 use crate::deadline::{Deadline, Expired};
+use crate::git::HttpConfig;
 
 /// As git's default for `http.followRedirects=initial`, bounded.
 const MAX_REDIRECTS: usize = 5;

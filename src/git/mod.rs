@@ -17,10 +17,12 @@ mod local;
 pub mod order;
 pub mod refs;
 mod remote;
+mod settings;
 mod smart;
 pub mod store;
 pub mod url;
 
 pub use error::Error;
 pub use remote::{Fetched, Remote, RemoteRef};
+pub use settings::{AuthConfig, HttpConfig};
 pub use store::Store;

@@ -7,12 +7,13 @@ use gix::ObjectId;
 use gix::bstr::BString;
 use gix::hash::Kind;
 
+use super::HttpConfig;
 use super::auth::Login;
 use super::error::Error;
 use super::local::Local;
 use super::smart::Smart;
 use super::store::Store;
-use crate::config::{HttpConfig, RepoUrl};
+use super::url::RepoUrl;
 use crate::deadline::Deadline;
 
 /// A ref of a remote.

@@ -20,6 +20,7 @@ use gix_transport::client::blocking_io::http::Transport;
 use gix_transport::{Protocol, Service};
 use url::Url;
 
+use super::HttpConfig;
 use super::auth::Login;
 use super::body::said;
 use super::cause::innermost;
@@ -29,7 +30,6 @@ use super::heard::Heard;
 use super::http::{Http, shown};
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
 use super::store::Store;
-use crate::config::HttpConfig;
 use crate::deadline::Deadline;
 
 /// No object of a DAG repository needs more memory than this at once; a header that claims more is a lie or a bomb.
@@ -170,8 +170,10 @@ impl Smart {
             None if store.shallow_file().exists() => Shallow::undo(),
             None => Shallow::NoChange,
         };
-        // Only who says what it has is sent deltas of it; without, the pack goes to disk as it comes.
-        let bases = (!wanted.haves.is_empty()).then_some(objects);
+        // Only who says what it has is sent deltas of it, by `have` or by a `shallow` line; without either the pack goes to
+        // disk as it comes.
+        let says_nothing = wanted.haves.is_empty() && !store.shallow_file().exists();
+        let bases = (!says_nothing).then_some(objects);
         let mut objects_received = 0;
         let mut damaged: Option<String> = None;
         let mut settled = Ok(());

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::paths::absolute;
+use crate::path::absolute;
 use crate::secret::Secret;
 
 /// A remote. Both `Display` and `Debug` hide what may be a credential.

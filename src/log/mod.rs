@@ -21,12 +21,19 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::LogFormat;
-
 pub use escape::escape;
 pub use line::MAX_LINE;
 
 use line::{Fields, Look};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; colour on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
 
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -192,14 +192,6 @@ impl Layout {
     }
 }
 
-/// The relative path from folder `from` to `to`; both absolute and physical.
-pub fn relative(from: &Path, to: &Path) -> PathBuf {
-    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
-    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
-    let up = std::iter::repeat_n(Component::ParentDir, from.len() - common);
-    up.chain(to[common..].iter().copied()).collect()
-}
-
 /// `/a/./b/../c` → `/a/c`, by text: for paths whose folders are physical already.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
@@ -253,14 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_go_up_and_down() {
-        let rel = |from: &str, to: &str| relative(Path::new(from), Path::new(to)).display().to_string();
-        assert_eq!(rel("/r", "/r/.worktrees/x"), ".worktrees/x");
-        assert_eq!(rel("/r/a/b", "/r/.worktrees/x"), "../../.worktrees/x");
-        assert_eq!(rel("/other", "/r/x"), "../r/x");
-    }
-
-    #[test]
     fn the_link_is_told_apart_from_what_is_not_ours() {
         let (_dir, layout) = world();
         assert_eq!(layout.at_link().unwrap(), AtLink::Nothing);
@@ -289,7 +273,7 @@ mod tests {
         let mut layout = Layout::sole(&root, &dir.path().join("alias/link"));
         layout.create(false).unwrap();
         assert!(layout.link.ends_with("real/deep/link"), "{:?}", layout.link);
-        let target = relative(layout.link.parent().unwrap(), &layout.trees);
+        let target = crate::path::relative(layout.link.parent().unwrap(), &layout.trees);
         assert_eq!(target, Path::new("../../root/.worktrees"));
     }
 

@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::error::Error;
-use super::layout::{AtLink, Layout, relative, unique};
+use super::layout::{AtLink, Layout, unique};
 use super::lock::RootLock;
+use crate::path::relative;
 
 /// Our temporary links begin with this, wherever they are.
 const TEMP: &str = ".dagsync-link-";

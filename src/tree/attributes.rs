@@ -24,8 +24,8 @@ use gix_filter::eol::{self, AttributesDigest};
 
 use super::encoding::{self, Encoding};
 use super::walk::read_error;
+use super::{AutoCrlf, CheckoutConfig};
 use super::{Bound, Entry, Error, Kind, Listing, ident};
-use crate::config::{AutoCrlf, CheckoutConfig};
 
 /// git ignores longer lines (`ATTR_MAX_LINE_LENGTH`).
 const LINE_BYTES: usize = 2048;

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::objs::{Find, FindHeader};
 
+use super::Symlinks;
 use super::walk::read_error;
 use super::{Bound, Entry, Error, Kind, LinkProblem, Listing, Policy, collide};
-use crate::config::Symlinks;
 
 /// `PATH_MAX` less the NUL: no system call takes a longer one.
 const TARGET_BYTES: u64 = 4095;

@@ -15,6 +15,7 @@ use gix::index::entry::{Flags, Mode, Stat};
 use gix::oid;
 
 use super::{Kind, Listing};
+use crate::path::relative;
 use crate::umask::write;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
@@ -146,8 +147,4 @@ fn header(admin: &Path) -> Option<u64> {
     let (version, count) = rest.split_at(4);
     let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("four bytes"));
     (magic == b"DIRC" && (2..=4).contains(&number(version))).then(|| number(count).into())
-}
-
-fn relative(from: &Path, to: &Path) -> PathBuf {
-    crate::publish::layout::relative(from, to)
 }

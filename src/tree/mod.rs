@@ -15,7 +15,6 @@ use std::fmt::Write as _;
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 
-use crate::config::Symlinks;
 use crate::error::{Advice, Remedy};
 
 pub mod attributes;
@@ -27,11 +26,13 @@ pub mod manifest;
 mod names;
 pub mod plan;
 pub mod recycle;
+mod settings;
 pub mod survey;
 mod walk;
 pub mod write;
 
 pub use names::NameProblem;
+pub use settings::{AutoCrlf, CheckoutConfig, Limits, Symlinks};
 pub use walk::{walk, walk_after};
 
 /// What an entry becomes on disk.
@@ -107,7 +108,7 @@ impl Listing {
     }
 }
 
-/// What a source allows, apart from [`crate::config::Limits`].
+/// What a source allows, apart from [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Where symlinks may point.

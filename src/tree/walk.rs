@@ -17,8 +17,8 @@ use gix::bstr::{BStr, BString};
 use gix::objs::tree::EntryRef;
 use gix::objs::{Find, FindHeader, TreeRefIter};
 
+use super::Limits;
 use super::{Bound, Entry, Error, Kind, Listing, Policy, collide, links, names};
-use crate::config::Limits;
 
 /// `NAME_MAX` of every file system in use.
 const NAME_BYTES: usize = 255;

@@ -8,7 +8,6 @@ use crate::config::duration;
 use crate::config::errors::Errors;
 use crate::config::gitconfig::{Pair, parse_list, parse_one};
 use crate::config::gitmeaning;
-use crate::config::paths::absolute;
 use crate::config::proxy;
 use crate::config::ref_rule::{self, Precedence};
 use crate::config::resolve::{problem, within};
@@ -19,6 +18,7 @@ use crate::config::said::{Origin, Setting, Surroundings, View};
 use crate::config::value::{parse_bool, parse_int, parse_size};
 use crate::git::refs::Wanted;
 use crate::git::url::{self, Login, UrlError};
+use crate::path::absolute;
 use crate::secret::Secret;
 
 /// Git keeps its own things there, and so do we.

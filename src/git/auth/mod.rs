@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::config::AuthConfig;
+use crate::git::AuthConfig;
 use crate::git::Error;
 use crate::secret::Secret;
 

@@ -2,6 +2,14 @@
 
 use std::path::{Component, Path, PathBuf};
 
+/// The relative path from folder `from` to `to`; both absolute and physical.
+pub fn relative(from: &Path, to: &Path) -> PathBuf {
+    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n(Component::ParentDir, from.len() - common);
+    up.chain(to[common..].iter().copied()).collect()
+}
+
 /// `path` as seen from `base` (absolute), made lexically normal: no `.`, no `..`, no doubled slashes.
 ///
 /// `..` takes away the component before it even if that is a symlink, as git-sync (Go's `filepath.Abs`) has it.
@@ -23,6 +31,14 @@ pub fn absolute(path: &Path, base: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relative_paths_go_up_and_down() {
+        let rel = |from: &str, to: &str| relative(Path::new(from), Path::new(to)).display().to_string();
+        assert_eq!(rel("/r", "/r/.worktrees/x"), ".worktrees/x");
+        assert_eq!(rel("/r/a/b", "/r/.worktrees/x"), "../../.worktrees/x");
+        assert_eq!(rel("/other", "/r/x"), "../r/x");
+    }
 
     #[test]
     fn weird_paths_become_normal_ones() {
