@@ -61,6 +61,7 @@ impl World {
         let done = Job {
             store: self.store.dir(),
             new: &new,
+            trash: &trees.join(format!(".gone-{}", fastrand_id())),
             place: &place,
             commit: &id,
             listing: &listing,
@@ -248,4 +249,92 @@ fn a_one_file_commit_writes_one_file() {
     );
     let third = world.repo.commit(&[("d2/f2.py", "changed")]);
     assert_eq!(world.publish(&third).written, 2, "its own change, and the one that the spare had missed");
+}
+
+/// A folder with something in it that we cannot remove, until it is dropped: what another uid leaves behind.
+struct Stubborn(PathBuf);
+
+impl Stubborn {
+    fn new(folder: PathBuf) -> Stubborn {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), "x").unwrap();
+        if rustix::process::geteuid().is_root() {
+            // Nothing but the file system stops root.
+            let done =
+                std::process::Command::new("chattr").arg("+i").arg(&folder).status().expect("chattr starts");
+            assert!(done.success(), "the temporary folder is on a file system with attributes");
+        } else {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        Stubborn(folder)
+    }
+}
+
+impl Drop for Stubborn {
+    fn drop(&mut self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        if rustix::process::geteuid().is_root() {
+            let _ = std::process::Command::new("chattr").arg("-i").arg(&self.0).status();
+        } else {
+            let _ = fs::set_permissions(&self.0, fs::Permissions::from_mode(0o755));
+        }
+    }
+}
+
+#[test]
+fn a_python_cache_that_cannot_be_removed_does_not_cost_the_spare() {
+    let mut world = World::new();
+    let first = world.repo.commit(&[("dags/a.py", "1"), ("dags/b.py", "1")]);
+    world.publish(&first);
+    let stubborn = Stubborn::new(world.tree().join("dags/__pycache__"));
+    let second = world.repo.commit(&[("dags/a.py", "2")]);
+    world.publish(&second);
+    let third = world.repo.commit(&[("dags/b.py", "2")]);
+    assert_eq!(world.publish(&third).written, 2);
+    let at = world.tree().join("dags/__pycache__");
+    let _moved = Stubborn(at);
+    std::mem::forget(stubborn);
+    assert_eq!(fs::read_to_string(world.tree().join("dags/a.py")).unwrap(), "2");
+}
+
+#[test]
+fn anything_else_that_cannot_be_removed_means_a_full_build_beside_it() {
+    let mut world = World::new();
+    let first = world.repo.commit(&[("dags/a.py", "1"), ("dags/b.py", "1")]);
+    world.publish(&first);
+    let stubborn = Stubborn::new(world.tree().join("dags/precious"));
+    let second = world.repo.commit(&[("dags/a.py", "2")]);
+    world.publish(&second);
+    let third = world.repo.commit(&[("dags/b.py", "2")]);
+    assert_eq!(world.publish(&third).written, 2, "all of it");
+    assert!(!world.tree().join("dags/precious").exists());
+    assert_eq!(fs::read_to_string(world.tree().join("dags/a.py")).unwrap(), "2");
+    let trash = fs::read_dir(world.dir.path().join("root/.worktrees")).unwrap().flatten();
+    let gone = trash.map(|entry| entry.path()).find(|path| path.join("dags/precious").exists());
+    let _moved = Stubborn(gone.expect("it is out of the way").join("dags/precious"));
+    std::mem::forget(stubborn);
+}
+
+#[test]
+fn rules_that_change_bytes_make_every_file_new() {
+    let mut world = World::new();
+    let first = world.repo.commit(&[("a.txt", "1\n"), ("b.txt", "1\n")]);
+    world.publish(&first);
+    let second = world.repo.commit(&[("b.txt", "2\n")]);
+    world.publish(&second);
+    let before = look(world.tree());
+    let third = world.repo.commit(&[(".gitattributes", "*.txt eol=crlf\n")]);
+    world.publish(&third);
+    let after = look(world.tree());
+    for name in ["a.txt", "b.txt"] {
+        let (was, is) = (&before[Path::new(name)], &after[Path::new(name)]);
+        assert!(
+            is.1.ends_with(b"\r\n") && is.2.0 > was.2.0,
+            "{name}: the same blob, other bytes, a later time"
+        );
+    }
+    let status =
+        support::repo::git().arg("-C").arg(world.tree()).args(["status", "--porcelain"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&status.stdout), "");
 }

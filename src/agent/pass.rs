@@ -292,13 +292,14 @@ impl Pass<'_> {
     ) -> Result<PathBuf, Broken> {
         let source = &*self.source;
         let (layout, group) = (&source.layout, source.config.group_write);
-        let new = layout.new_tree();
-        let place = layout.place_for(&commit);
+        let (new, trash) = (layout.new_tree(), layout.gone());
         let settings = source.settings();
         let spare = source.state.spare(source.policy(), seconds(SystemTime::now()));
+        let place = layout.place_for(&commit, spare.map(|tree| tree.path.as_path()));
         let job = Job {
             store: &layout.store,
             new: &new,
+            trash: &trash,
             place: &place,
             commit: &commit,
             listing,

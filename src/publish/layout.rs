@@ -127,17 +127,17 @@ impl Layout {
     }
 
     /// A fresh private path for a tree on its way out.
-    pub(super) fn gone(&self) -> PathBuf {
+    pub fn gone(&self) -> PathBuf {
         self.trees.join(format!("{GONE}{}", unique()))
     }
 
-    /// The first free place for a tree of `commit`.
-    pub fn place_for(&self, commit: &oid) -> PathBuf {
+    /// The first free place for a tree of `commit`; `leaving` is free by the time it is needed.
+    pub fn place_for(&self, commit: &oid, leaving: Option<&Path>) -> PathBuf {
         let hex = commit.to_string();
         let again = (1..).map(|n| self.trees.join(format!("{AGAIN}{n}")).join(&hex));
         std::iter::once(self.trees.join(&hex))
             .chain(again)
-            .find(|path| fs::symlink_metadata(path).is_err())
+            .find(|path| leaving == Some(path) || fs::symlink_metadata(path).is_err())
             .expect("there is always another number")
     }
 
@@ -292,10 +292,10 @@ mod tests {
     fn a_second_tree_of_a_commit_has_its_own_place() {
         let (_dir, layout) = world();
         let commit = ObjectId::from_hex(HEX.as_bytes()).unwrap();
-        let first = layout.place_for(&commit);
+        let first = layout.place_for(&commit, None);
         assert_eq!(first, layout.trees.join(HEX));
         fs::create_dir(&first).unwrap();
-        let second = layout.place_for(&commit);
+        let second = layout.place_for(&commit, None);
         assert_eq!(second, layout.trees.join("again-1").join(HEX));
         fs::create_dir_all(&second).unwrap();
         assert_eq!(layout.trees().len(), 2);

@@ -23,6 +23,7 @@ use super::write::{self, Apply, Error};
 use super::{Kind, Listing, manifest};
 use crate::deadline::Deadline;
 use crate::git::store::Objects;
+use crate::umask::make_dirs;
 
 /// A tree on disk that helps to build the next one.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,8 @@ pub struct Job<'a> {
     pub store: &'a Path,
     /// Where it is built: a private path that does not exist.
     pub new: &'a Path,
+    /// Where a spare goes that turns out to be of no use: another private path, which the next sweep removes.
+    pub trash: &'a Path,
     /// Where it will be.
     pub place: &'a Path,
     /// For which commit.
@@ -76,12 +79,33 @@ impl Job<'_> {
     /// Builds the tree at `new`, its manifest included. After an error the caller removes `new`; readers' trees are as they
     /// were, but the spare is used up.
     pub fn run(&self, objects: &Objects) -> Result<Done, Error> {
-        let spare = self.take_spare()?;
         let current = self.current.and_then(|help| self.see_current(help));
-        self.make_group_writable()?;
+        if let Some(spare) = self.take_spare()? {
+            match self.build(objects, Some(spare), current.as_ref()) {
+                // Something in the spare would not go, or be changed: another uid's, or immutable. A tree of its own will do.
+                Err(Error::Io { doing, path, source }) => {
+                    tracing::debug!(
+                        "the spare tree cannot be used: cannot {doing} `{}`: {source}",
+                        path.display()
+                    );
+                    self.discard()?;
+                }
+                other => return other,
+            }
+        }
+        make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
+        self.build(objects, None, current.as_ref())
+    }
+
+    fn build(
+        &self,
+        objects: &Objects,
+        spare: Option<Seen>,
+        current: Option<&(Seen, bool)>,
+    ) -> Result<Done, Error> {
         let (none, nobody) = (OnDisk::default(), OnDisk::default());
         let spare_disk = spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest));
-        let current_disk = current.as_ref().map(|(seen, same)| {
+        let current_disk = current.map(|(seen, same)| {
             let mut disk = seen.survey.on_disk(&seen.manifest);
             if !same {
                 // The same blobs became other bytes: nothing is the same for readers.
@@ -107,34 +131,41 @@ impl Job<'_> {
         .run(objects, self.converter, self.new)?;
         let stats = self.stats(&done, spare.as_ref());
         drop((spare_disk, current_disk));
-        drop((spare, current));
+        drop(spare);
         manifest::write_index(&admin, self.commit.kind(), self.listing, &stats, self.group_write)
             .map_err(failed("write the index of", self.new))?;
         Ok(Done { written: plan.write.len(), reused: self.listing.entries().len() - plan.write.len() })
     }
 
-    /// Makes the spare private and looks at it; an empty folder if there is none that can be used.
+    /// Makes the spare private and looks at it; `None` if there is none that can be used, and then nothing is at `new`.
     fn take_spare(&self) -> Result<Option<Seen>, Error> {
-        if let Some(help) = self.spare {
-            let manifest = read_manifest(help.path, self.store, self.commit.kind());
-            if fs::rename(help.path, self.new).is_ok() {
-                // From here on it is no tree any more.
-                if let Some(admin) = manifest::admin_of(self.new, self.store) {
-                    remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
-                }
-                match manifest.filter(|m| help.same_settings && same_attributes(m, self.listing)) {
-                    Some(manifest) => match self.look_at_spare(manifest) {
-                        Ok(seen) => return Ok(Some(seen)),
-                        Err(err @ Error::Expired(_)) => return Err(err),
-                        Err(err) => tracing::debug!("the spare tree cannot be used: {err}"),
-                    },
-                    None => tracing::debug!("the spare tree was built in another way"),
-                }
-                remove_whole(self.new)?;
-            }
+        let Some(help) = self.spare else { return Ok(None) };
+        let manifest = read_manifest(help.path, self.store, self.commit.kind());
+        if fs::rename(help.path, self.new).is_err() {
+            return Ok(None);
         }
-        crate::umask::make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
+        // From here on it is no tree any more.
+        if let Some(admin) = manifest::admin_of(self.new, self.store) {
+            remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
+        }
+        match manifest.filter(|m| help.same_settings && same_attributes(m, self.listing)) {
+            Some(manifest) => match self.look_at_spare(manifest) {
+                Ok(seen) => return Ok(Some(seen)),
+                Err(err @ Error::Expired(_)) => return Err(err),
+                Err(err) => tracing::debug!("the spare tree cannot be used: {err}"),
+            },
+            None => tracing::debug!("the spare tree was built in another way"),
+        }
+        self.discard()?;
         Ok(None)
+    }
+
+    /// What is at `new` is of no use: out of the way with it.
+    fn discard(&self) -> Result<(), Error> {
+        if let Some(admin) = manifest::admin_of(self.new, self.store) {
+            remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
+        }
+        fs::rename(self.new, self.trash).map_err(failed("put aside", self.new))
     }
 
     fn look_at_spare(&self, manifest: State) -> Result<Seen, Error> {
@@ -153,15 +184,6 @@ impl Job<'_> {
         let survey = survey::folders(help.path, &manifest).ok()?;
         let same = help.same_settings && same_attributes(&manifest, self.listing);
         Some((Seen { manifest, survey }, same))
-    }
-
-    fn make_group_writable(&self) -> Result<(), Error> {
-        use std::os::unix::fs::PermissionsExt as _;
-        if !self.group_write {
-            return Ok(());
-        }
-        let mode = fs::Permissions::from_mode(crate::umask::apply(0o775, true));
-        fs::set_permissions(self.new, mode).map_err(failed("make group-writable", self.new))
     }
 
     /// What the new manifest says of each entry: what was worked on, and what the spare's said of the rest.
@@ -202,10 +224,6 @@ fn remove_admin(admin: &Path) -> io::Result<()> {
         _ => {}
     }
     fs::remove_dir_all(admin)
-}
-
-fn remove_whole(path: &Path) -> Result<(), Error> {
-    fs::remove_dir_all(path).map_err(failed("remove", path))
 }
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.

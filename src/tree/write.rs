@@ -286,6 +286,9 @@ fn create(apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) -> io::Result<
 }
 
 /// Removes what the manifest of a spare does not know, and everything below it.
+///
+/// Python's caches may stay where they cannot be removed (Airflow runs as another uid and wrote them): Python itself
+/// checks them against the time and size of the source, and both differ whenever the content does.
 pub fn remove_extras(dir: &Path, extras: &[BString]) -> Result<(), Error> {
     for extra in extras {
         let path = join(dir, extra.as_ref());
@@ -294,7 +297,10 @@ pub fn remove_extras(dir: &Path, extras: &[BString]) -> Result<(), Error> {
             Ok(_) => fs::remove_file(&path),
             Err(err) => Err(err),
         };
-        tolerate_absence(removed).map_err(failed("remove", &path))?;
+        match tolerate_absence(removed) {
+            Err(_) if path.file_name().is_some_and(|name| name == "__pycache__") => {}
+            other => other.map_err(failed("remove", &path))?,
+        }
     }
     Ok(())
 }
