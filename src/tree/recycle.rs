@@ -140,7 +140,7 @@ impl Job<'_> {
     /// Makes the spare private and looks at it; `None` if there is none that can be used, and then nothing is at `new`.
     fn take_spare(&self) -> Result<Option<Seen>, Error> {
         let Some(help) = self.spare else { return Ok(None) };
-        let manifest = read_manifest(help.path, self.store, self.commit.kind());
+        let manifest = read_manifest(help.path, self.store, self.commit.kind(), true);
         if fs::rename(help.path, self.new).is_err() {
             return Ok(None);
         }
@@ -180,7 +180,8 @@ impl Job<'_> {
 
     /// The readers' tree, and whether the same blob means the same bytes in it.
     fn see_current(&self, help: Help<'_>) -> Option<(Seen, bool)> {
-        let manifest = read_manifest(help.path, self.store, self.commit.kind())?;
+        // Only times are taken from it: a wrong bit costs a file that is parsed again.
+        let manifest = read_manifest(help.path, self.store, self.commit.kind(), false)?;
         let survey = survey::folders(help.path, &manifest).ok()?;
         let same = help.same_settings && same_attributes(&manifest, self.listing);
         Some((Seen { manifest, survey }, same))
@@ -211,9 +212,9 @@ impl Job<'_> {
 }
 
 /// A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
-fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<State> {
+fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind, verified: bool) -> Option<State> {
     let index = manifest::admin_of(tree, store)?.join("index");
-    let file = gix::index::File::at(index, hash, false, gix::index::decode::Options::default()).ok()?;
+    let file = gix::index::File::at(index, hash, !verified, gix::index::decode::Options::default()).ok()?;
     Some(file.into_parts().0)
 }
 

@@ -1,0 +1,65 @@
+//! What Airflow sees of times when revisions follow each other, through the binary.
+
+mod support;
+mod synced;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use synced::Synced;
+
+/// mtime and inode of a file.
+fn facts(path: &Path) -> ((i64, i64), u64) {
+    let meta = fs::symlink_metadata(path).unwrap();
+    ((meta.mtime(), meta.mtime_nsec()), meta.ino())
+}
+
+#[test]
+fn unchanged_files_keep_their_mtime_through_commits_and_rollbacks() {
+    let world = Synced::new();
+    world.repo.commit(&[("dags/a.py", "1"), ("dags/b.py", "1"), ("lib/c.py", "1")]);
+    let first = world.repo.head();
+    let agent = world.launch().args(["--max-failures=-1"]).start();
+    agent.wait_published(&world.root, "repo", &first);
+    let dags = world.link().join("dags");
+    let (a, b) = (facts(&dags.join("a.py")), facts(&dags.join("b.py")));
+    let mut last_b = b.0;
+    for round in 2..7 {
+        let commit = world.repo.commit(&[("dags/b.py", &round.to_string())]);
+        agent.wait_published(&world.root, "repo", &commit);
+        assert_eq!(facts(&dags.join("a.py")).0, a.0, "round {round}: the same content, the same time");
+        let now = facts(&dags.join("b.py")).0;
+        assert!(now.0 > last_b.0, "round {round}: other content, later by the whole second");
+        last_b = now;
+    }
+    // Back to the first revision: its content is old, its time must be new.
+    world.repo.reset(&first);
+    agent.wait_published(&world.root, "repo", &first);
+    assert_eq!(fs::read_to_string(dags.join("b.py")).unwrap(), "1");
+    assert!(facts(&dags.join("b.py")).0.0 > last_b.0);
+    assert_eq!(facts(&dags.join("a.py")).0, a.0);
+}
+
+#[test]
+fn trees_that_are_promised_to_readers_are_never_used_up() {
+    let world = Synced::new();
+    let mut commits = vec![world.repo.head()];
+    let agent = world.launch().args(["--max-failures=-1", "--keep=2"]).start();
+    agent.wait_published(&world.root, "repo", &commits[0]);
+    for round in 1..8 {
+        let commit = world.repo.commit(&[("marker.py", &round.to_string())]);
+        agent.wait_published(&world.root, "repo", &commit);
+        commits.push(commit);
+        for (back, kept) in commits.iter().enumerate().rev().skip(1).take(2) {
+            let tree = world.root.join(".worktrees").join(kept);
+            let marker = fs::read_to_string(tree.join("marker.py"));
+            match back {
+                0 => assert!(tree.is_dir()),
+                _ => {
+                    assert_eq!(marker.unwrap(), back.to_string(), "the tree of revision {back} is as it was")
+                }
+            }
+        }
+    }
+}
