@@ -22,6 +22,11 @@ fn is_empty(dir: &std::path::Path) -> bool {
 fn the_demo_needs_no_program_shows_each_commit_and_leaves_nothing() {
     let temp = support::temp();
     let ended = demo(&["--commits", "4", "--interval", "50ms"], temp.path()).run(PATIENCE);
+    // Woken by the push: the period alone would take its three seconds.
+    let said = String::from_utf8_lossy(ended.stdout.as_bytes()).into_owned();
+    let (_, median) = said.split_once("commits live after ").expect("a summary");
+    let median: f64 = median.split(' ').next().and_then(|number| number.parse().ok()).expect("milliseconds");
+    assert!(median < 2_000.0, "{said}");
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(ended.stderr, "", "the agent's log would garble the picture");
     let text = &ended.stdout;

@@ -14,7 +14,8 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -22,7 +23,7 @@ use gix::ObjectId;
 
 use super::DemoArgs;
 use crate::agent::status::Board;
-use crate::agent::{App, Running, signals};
+use crate::agent::{App, Message, Running, signals};
 use crate::config::{self, Inputs, Surroundings};
 use reader::Reader;
 use script::{Deed, Script};
@@ -102,14 +103,40 @@ impl Drop for Place {
     }
 }
 
+/// The agent, handling its messages in a thread of its own.
+struct Agent {
+    messages: Sender<Message>,
+    thread: JoinHandle<()>,
+}
+
+impl Agent {
+    fn start(mut running: Running) -> io::Result<Self> {
+        let messages = running.sender();
+        let thread = thread::Builder::new().name("agent".into()).spawn(move || {
+            running.wait(|| Err("the demonstration has no configuration file".into()));
+            running.drain();
+        })?;
+        Ok(Agent { messages, thread })
+    }
+
+    fn stop(self) {
+        // An agent that has ended hears nothing any more.
+        let _ = self.messages.send(Message::Terminate);
+        let _ = self.thread.join();
+    }
+}
+
 struct Demo<'a> {
     args: &'a DemoArgs,
     paint: Paint,
     asked_to_end: Receiver<()>,
+    script: Script,
+    /// The commit that is there when the agent starts, and when that was.
+    first: (ObjectId, Instant),
     upstream: Upstream,
     ref_file: PathBuf,
     link: PathBuf,
-    agent: Option<Running>,
+    agent: Option<Agent>,
     board: Board,
     reader: Reader,
     times: Vec<Duration>,
@@ -123,7 +150,7 @@ impl<'a> Demo<'a> {
         paint: Paint,
         asked_to_end: Receiver<()>,
     ) -> anyhow::Result<Self> {
-        let upstream = Upstream::create(&place.join("dags.git"))?;
+        let mut upstream = Upstream::create(&place.join("dags.git"))?;
         let (ref_file, root) = (place.join("ref"), place.join("git"));
         fs::write(&ref_file, format!("{BRANCH}\n")).context("cannot write the ref file")?;
         let mut flags = Vec::new();
@@ -133,7 +160,7 @@ impl<'a> Demo<'a> {
             ("ref-file", ref_file.as_os_str()),
             ("link", LINK.as_ref()),
             // The watch wakes the agent; the period is for where nothing can be watched.
-            ("period", "1s".as_ref()),
+            ("period", "3s".as_ref()),
             ("max-failures", "-1".as_ref()),
         ] {
             let mut flag = OsString::from(format!("--{name}="));
@@ -145,12 +172,20 @@ impl<'a> Demo<'a> {
             .map_err(|errors| anyhow::anyhow!("the demonstration's settings: {errors}"))?;
         let link = root.join(LINK);
         let reader = Reader::start(&link).context("cannot start a thread")?;
-        let agent = App::build(config).and_then(App::spawn).context("cannot start the agent")?;
-        let board = agent.board();
+        let script = Script::new();
+        let first = upstream.write_commit("first commit", script.files())?;
+        reader.expect(first, script.files().clone());
+        upstream.set_ref(&format!("refs/heads/{BRANCH}"), first)?;
+        let since = Instant::now();
+        let running = App::build(config).and_then(App::spawn).context("cannot start the agent")?;
+        let board = running.board();
+        let agent = Agent::start(running).context("cannot start a thread")?;
         Ok(Demo {
             args,
             paint,
             asked_to_end,
+            script,
+            first: (first, since),
             upstream,
             ref_file,
             link,
@@ -166,9 +201,8 @@ impl<'a> Demo<'a> {
     fn play(mut self) -> anyhow::Result<()> {
         let (upstream, link) = (self.upstream.path().to_owned(), self.link.clone());
         say(&show::welcome(self.paint, &upstream, &link, self.args.interval))?;
-        let mut script = Script::new();
-        let first = script.files().clone();
-        let (commit, since) = self.commit("first commit", &first)?;
+        let first = self.script.files().clone();
+        let (commit, since) = self.first;
         if let Some(took) = self.await_live(commit, since)? {
             say(&show::first(self.paint, &commit, took, &self.read_link()?, &first))?;
             let mut live = first;
@@ -179,7 +213,7 @@ impl<'a> Demo<'a> {
                     say("\n")?;
                     break;
                 }
-                let deed = script.next();
+                let deed = self.script.next();
                 commits += u64::from(deed.commits());
                 if !self.step(deed, &mut live)? {
                     break;
@@ -279,7 +313,7 @@ impl<'a> Demo<'a> {
 
     fn stop_agent(&mut self) {
         if let Some(agent) = self.agent.take() {
-            agent.drain();
+            agent.stop();
         }
     }
 
