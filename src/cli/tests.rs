@@ -2,7 +2,7 @@ use super::*;
 
 fn around(vars: &[(&str, &str)]) -> Surroundings {
     let vars = vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    Surroundings::new(vars, "/work", false, true)
+    Surroundings::new(vars, "/somewhere", false, true)
 }
 
 fn parsed(args: &[&str]) -> Result<Command, Errors> {
@@ -96,7 +96,11 @@ fn demo_has_flags_of_its_own() {
         Ok(Command::Demo(args)) => {
             assert_eq!(
                 args,
-                DemoArgs { interval: Duration::from_secs(1), commits: 5, keep_dir: Some("/work/x".into()) }
+                DemoArgs {
+                    interval: Duration::from_secs(1),
+                    commits: 5,
+                    keep_dir: Some("/somewhere/x".into())
+                }
             );
         }
         other => panic!("{other:?}"),

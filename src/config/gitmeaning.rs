@@ -251,7 +251,7 @@ mod tests {
 
     fn meaning_for(repo: &str, text: &str) -> Meaning {
         let repo = crate::git::url::parse(repo, Path::new("/")).unwrap().repo;
-        apply(&parse_list(text).unwrap(), &repo, Path::new("/work"), Some(Path::new("/home/me")))
+        apply(&parse_list(text).unwrap(), &repo, Path::new("/somewhere"), Some(Path::new("/home/me")))
     }
 
     fn meaning(text: &str) -> Meaning {
@@ -267,7 +267,7 @@ mod tests {
         )
         .http;
         assert!(!http.ssl_verify && !http.follow_redirects);
-        assert_eq!(http.ssl_ca_info, Some("/work/ca.pem".into()));
+        assert_eq!(http.ssl_ca_info, Some("/somewhere/ca.pem".into()));
         assert_eq!(http.user_agent.as_deref(), Some("x/1"));
         assert_eq!(http.low_speed, Some((1024, Duration::from_secs(30))));
         assert_eq!((http.http1_only, http.protocol_version), (Some(true), Some(1)));

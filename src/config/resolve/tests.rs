@@ -13,7 +13,7 @@ use crate::config::*;
 
 pub(super) fn load_all(args: &[&str], vars: &[(&str, &str)], file: Option<&str>) -> Result<Config, Errors> {
     let vars = vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    let around = Surroundings::new(vars, "/work", false, true);
+    let around = Surroundings::new(vars, "/somewhere", false, true);
     load(&Inputs::new(args.iter().map(OsString::from), around), file)
 }
 
@@ -107,9 +107,9 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn a_config_file_that_cannot_be_read_is_an_error() {
-    assert!(errors(flags(&["--config=x.toml"])).contains("config file `/work/x.toml`: cannot be read"));
+    assert!(errors(flags(&["--config=x.toml"])).contains("config file `/somewhere/x.toml`: cannot be read"));
     let config = load_all(&[&BASE[..], &["--config=x.toml"]].concat(), &[], Some("")).unwrap();
-    assert_eq!(config.process.config_file, Some("/work/x.toml".into()));
+    assert_eq!(config.process.config_file, Some("/somewhere/x.toml".into()));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn the_rule_of_ref_and_branch_is_applied() {
     }
     let config = load_all(&[BASE[0], BASE[1], "--ref-file=ref.txt"], &both, None).unwrap();
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
-    assert_eq!(source(Ok(config)).reference, RefChoice::File("/work/ref.txt".into()));
+    assert_eq!(source(Ok(config)).reference, RefChoice::File("/somewhere/ref.txt".into()));
 }
 
 #[test]

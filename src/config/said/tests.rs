@@ -4,7 +4,7 @@ use super::*;
 
 fn around(vars: &[(&str, &str)]) -> Surroundings {
     let vars = vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    Surroundings::new(vars, "/work", false, true)
+    Surroundings::new(vars, "/somewhere", false, true)
 }
 
 fn said(args: &[&str], vars: &[(&str, &str)], file: Option<&str>) -> (Said, Errors) {
@@ -216,7 +216,7 @@ fn the_config_file_is_named_by_flag_or_variable() {
         Inputs::new(args.iter().map(OsString::from), around(vars)).config_file()
     };
     assert_eq!(file(&[], &[]), None);
-    assert_eq!(file(&["--config=a.toml"], &[("DAGSYNC_CONFIG", "b")]), Some("/work/a.toml".into()));
+    assert_eq!(file(&["--config=a.toml"], &[("DAGSYNC_CONFIG", "b")]), Some("/somewhere/a.toml".into()));
     assert_eq!(file(&["--config="], &[("DAGSYNC_CONFIG", "/b.toml")]), Some("/b.toml".into()));
 }
 

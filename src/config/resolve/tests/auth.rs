@@ -17,7 +17,7 @@ fn credentials_come_from_url_variable_or_file() {
     let file = ["--username=u", "--password-file=secret/p"];
     assert_eq!(
         auth(&[&BASE[..], &file].concat(), &[]),
-        AuthConfig::PasswordFile { username: "u".into(), file: "/work/secret/p".into() }
+        AuthConfig::PasswordFile { username: "u".into(), file: "/somewhere/secret/p".into() }
     );
     let config = flags(&["--username=u", "--password=CANARY"]).unwrap();
     assert_eq!(config.warnings.len(), 1, "a password in argv is deprecated");
