@@ -4,26 +4,15 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use support::agent::Launch;
-use support::observe::{address, log_lines, pauses, said, sidecar, wait_for_passes};
+use support::observe::{address, log_lines, pauses, said, sidecar, upstream, wait_for_passes};
 use support::wait::PATIENCE;
-use support::{Answer, Hostile, Repo, temp};
-use tempfile::TempDir;
+use support::{Answer, Hostile, Repo};
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// A local upstream with one commit, and a root.
-fn upstream() -> (TempDir, Repo, PathBuf) {
-    let folder = temp();
-    let repo = Repo::bare(folder.path().join("up.git"));
-    repo.commit(&[("dags/a.py", "a = 1\n")]);
-    let root = folder.path().join("root");
-    (folder, repo, root)
-}
 
 fn failures(stderr: &str) -> usize {
     log_lines(stderr).iter().filter(|line| line["stage"] == "resolve").count()

@@ -9,22 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use support::agent::published;
-use support::observe::{said, sidecar};
+use support::observe::{said, sidecar, upstream};
 use support::process::program;
-use support::{Agent, Answer, Hostile, Repo, temp};
-use tempfile::TempDir;
+use support::{Agent, Answer, Hostile};
 
 /// What an operator is promised, with room for a busy machine.
 const IN_TIME: Duration = Duration::from_secs(5 + 5);
 const LONG: Duration = Duration::from_secs(30);
-
-fn upstream() -> (TempDir, Repo, PathBuf) {
-    let folder = temp();
-    let repo = Repo::bare(folder.path().join("up.git"));
-    repo.commit(&[("dags/a.py", "a = 1\n")]);
-    let root = folder.path().join("root");
-    (folder, repo, root)
-}
 
 /// Sends the signal; the agent has to end with exit code 0 in time.
 #[track_caller]

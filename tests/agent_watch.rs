@@ -8,21 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use support::agent::published;
-use support::observe::{address, ready, sample, sidecar, wait_for_passes};
+use support::observe::{address, ready, sample, sidecar, upstream, wait_for_passes};
 use support::{Agent, GitServer, Repo, temp};
-use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(30);
 /// "At once", in a debug build on a machine that does other things: the period is an hour.
 const AT_ONCE: Duration = Duration::from_secs(10);
-
-fn upstream() -> (TempDir, Repo, PathBuf) {
-    let folder = temp();
-    let repo = Repo::bare(folder.path().join("up.git"));
-    repo.commit(&[("dags/a.py", "a = 1\n")]);
-    let root = folder.path().join("root");
-    (folder, repo, root)
-}
 
 /// Runs `change`, which has to bring `commit` at once; how long that took.
 #[track_caller]

@@ -3,23 +3,14 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use support::agent::{Launch, published};
-use support::observe::{address, log_lines, metrics, sidecar, wait_for_passes};
-use support::{Answer, Hostile, Repo, temp};
-use tempfile::TempDir;
+use support::observe::{address, log_lines, metrics, sidecar, upstream, wait_for_passes};
+use support::{Answer, Hostile};
 
 const LONG: Duration = Duration::from_secs(30);
-
-fn upstream() -> (TempDir, Repo, PathBuf) {
-    let folder = temp();
-    let repo = Repo::bare(folder.path().join("up.git"));
-    repo.commit(&[("dags/a.py", "a = 1\n")]);
-    let root = folder.path().join("root");
-    (folder, repo, root)
-}
 
 /// Text that a terminal would obey, a log would split, and a reader would see backwards.
 const EVIL: &str =

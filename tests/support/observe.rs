@@ -2,13 +2,25 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::agent::{Agent, Launch, http_get};
+use super::repo::Repo;
+use super::temp;
 use super::wait::{PATIENCE, wait_until};
+
+/// A local upstream with one commit, and a root.
+pub fn upstream() -> (TempDir, Repo, PathBuf) {
+    let folder = temp();
+    let repo = Repo::bare(folder.path().join("up.git"));
+    repo.commit(&[("dags/a.py", "a = 1\n")]);
+    let root = folder.path().join("root");
+    (folder, repo, root)
+}
 
 /// A sidecar as charts run it: link `current`, JSON logs, probes on a port that the system chooses.
 pub fn sidecar(repo: impl AsRef<OsStr>, root: &Path) -> Launch {
