@@ -75,8 +75,36 @@ struct Seen {
 impl Job<'_> {
     /// Builds the tree at `new`, its manifest included. After an error the caller removes `new`; readers' trees are as they
     /// were, but the spare is used up.
+    ///
+    /// What readers left in a spare must not fail the build (a `__pycache__` of another uid, a folder without rights, a process
+    /// that still writes there): then the tree is built from nothing.
     pub fn run(&self, objects: &Objects) -> Result<Done, Error> {
-        let spare = self.take_spare()?;
+        match self.build(objects, self.spare) {
+            Err(err @ Error::Io { .. }) if self.spare.is_some() => {
+                tracing::debug!("the spare tree cannot be used: {err}");
+                self.put_away();
+                self.build(objects, None)
+            }
+            other => other,
+        }
+    }
+
+    /// Frees the place of the new tree. What cannot be removed goes to a name that the next sweep knows for a leftover.
+    fn put_away(&self) {
+        if let Some(admin) = manifest::admin_of(self.new, self.store) {
+            let _ = remove_admin(&admin);
+        }
+        if fs::remove_dir_all(self.new).is_err() {
+            let name = format!("-left-{:08x}", fastrand::u32(..));
+            let mut aside = self.new.as_os_str().to_owned();
+            aside.push(name);
+            // If even that fails, the build says why.
+            let _ = fs::rename(self.new, aside);
+        }
+    }
+
+    fn build(&self, objects: &Objects, spare: Option<Help<'_>>) -> Result<Done, Error> {
+        let spare = self.take_spare(spare)?;
         let current = self.current.and_then(|help| self.see_current(help));
         self.make_group_writable()?;
         let (none, nobody) = (OnDisk::default(), OnDisk::default());
@@ -114,8 +142,8 @@ impl Job<'_> {
     }
 
     /// Makes the spare private and looks at it; an empty folder if there is none that can be used.
-    fn take_spare(&self) -> Result<Option<Seen>, Error> {
-        if let Some(help) = self.spare {
+    fn take_spare(&self, spare: Option<Help<'_>>) -> Result<Option<Seen>, Error> {
+        if let Some(help) = spare {
             let manifest = read_manifest(help.path, self.store, self.commit.kind());
             if fs::rename(help.path, self.new).is_ok() {
                 // From here on it is no tree any more.
@@ -123,11 +151,7 @@ impl Job<'_> {
                     remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
                 }
                 match manifest.filter(|m| help.same_settings && same_attributes(m, self.listing)) {
-                    Some(manifest) => match self.look_at_spare(manifest) {
-                        Ok(seen) => return Ok(Some(seen)),
-                        Err(err @ Error::Expired(_)) => return Err(err),
-                        Err(err) => tracing::debug!("the spare tree cannot be used: {err}"),
-                    },
+                    Some(manifest) => return self.look_at_spare(manifest).map(Some),
                     None => tracing::debug!("the spare tree was built in another way"),
                 }
                 remove_whole(self.new)?;
