@@ -14,15 +14,17 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use gix::ObjectId;
 
 use super::DemoArgs;
+use crate::agent::app::Message;
 use crate::agent::status::Board;
-use crate::agent::{App, Running, signals};
+use crate::agent::{App, signals};
 use crate::config::{self, Inputs, Surroundings};
 use reader::Reader;
 use script::{Deed, Script};
@@ -109,7 +111,7 @@ struct Demo<'a> {
     upstream: Upstream,
     ref_file: PathBuf,
     link: PathBuf,
-    agent: Option<Running>,
+    agent: Option<(Sender<Message>, JoinHandle<()>)>,
     board: Board,
     reader: Reader,
     times: Vec<Duration>,
@@ -145,8 +147,14 @@ impl<'a> Demo<'a> {
             .map_err(|errors| anyhow::anyhow!("the demonstration's settings: {errors}"))?;
         let link = root.join(LINK);
         let reader = Reader::start(&link).context("cannot start a thread")?;
-        let agent = App::build(config).and_then(App::spawn).context("cannot start the agent")?;
-        let board = agent.board();
+        let mut running = App::build(config).and_then(App::spawn).context("cannot start the agent")?;
+        let (board, messages) = (running.board(), running.sender());
+        // What the watch sees goes through the agent's own loop, as in `main`.
+        let thread = std::thread::Builder::new().name("agent".into()).spawn(move || {
+            running.wait(|| Err("the demonstration has no configuration file".to_owned()));
+            running.drain();
+        });
+        let thread = thread.context("cannot start a thread")?;
         Ok(Demo {
             args,
             paint,
@@ -154,7 +162,7 @@ impl<'a> Demo<'a> {
             upstream,
             ref_file,
             link,
-            agent: Some(agent),
+            agent: Some((messages, thread)),
             board,
             reader,
             times: Vec::new(),
@@ -278,8 +286,10 @@ impl<'a> Demo<'a> {
     }
 
     fn stop_agent(&mut self) {
-        if let Some(agent) = self.agent.take() {
-            agent.drain();
+        if let Some((messages, thread)) = self.agent.take() {
+            // One that has ended needs no telling.
+            let _ = messages.send(Message::Terminate);
+            let _ = thread.join();
         }
     }
 
