@@ -51,6 +51,16 @@ fn the_demo_needs_no_program_shows_each_commit_and_leaves_nothing() {
 }
 
 #[test]
+fn a_commit_of_the_demo_goes_live_by_the_watch_and_not_by_the_period() {
+    let temp = support::temp();
+    let ended = demo(&["--commits=4", "--interval=50ms"], temp.path()).run(PATIENCE);
+    let line = ended.stdout.lines().find(|line| line.contains("(median)")).expect("a summary");
+    let median: f64 = line.split("live after ").nth(1).unwrap().split(" ms").next().unwrap().parse().unwrap();
+    // The period is a second, of which a commit would wait for nearly the whole.
+    assert!(median < 700.0, "{line}");
+}
+
+#[test]
 fn a_rollback_goes_back_to_the_tagged_commit() {
     let temp = support::temp();
     let ended = demo(&["--commits=6", "--interval=10ms"], temp.path()).run(PATIENCE);

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -337,4 +337,62 @@ fn rules_that_change_bytes_make_every_file_new() {
     let status =
         support::repo::git().arg("-C").arg(world.tree()).args(["status", "--porcelain"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&status.stdout), "");
+}
+
+/// Three trees of two folders: the third is to be built from the first.
+fn two_trees(world: &mut World) -> PathBuf {
+    for n in 0..2 {
+        let files = [("dags/sub/a.py", "a"), ("dags/b.py", "b"), ("c.py", ["1", "2"][n])];
+        let commit = world.repo.commit(&files);
+        world.publish(&commit);
+    }
+    world.spare.clone().unwrap()
+}
+
+fn publish_and_compare(world: &mut World, change: &str) {
+    let commit = world.repo.commit(&[("c.py", change)]);
+    world.publish(&commit);
+    let content = |path: &str| fs::read_to_string(world.tree().join(path)).unwrap();
+    assert_eq!(content("dags/sub/a.py"), "a");
+    assert_eq!(content("dags/b.py"), "b");
+    assert_eq!(content("c.py"), change);
+    let meta = fs::symlink_metadata(world.tree().join("dags")).unwrap();
+    assert!(meta.is_dir(), "a folder of our own");
+}
+
+#[test]
+fn a_file_that_was_changed_behind_its_mtime_is_written_again() {
+    let mut world = World::new();
+    let spare = two_trees(&mut world);
+    let path = spare.join("dags/b.py");
+    let mtime = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, "B").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(mtime).unwrap();
+    fs::set_permissions(spare.join("dags/sub/a.py"), PermissionsExt::from_mode(0o000)).unwrap();
+    publish_and_compare(&mut world, "3");
+    assert_eq!(fs::metadata(world.tree().join("dags/sub/a.py")).unwrap().mode() & 0o444, 0o444);
+}
+
+#[test]
+fn a_folder_that_became_a_link_is_not_taken_for_what_is_behind_the_link() {
+    let mut world = World::new();
+    let spare = two_trees(&mut world);
+    let elsewhere = world.dir.path().join("elsewhere");
+    fs::rename(spare.join("dags"), &elsewhere).unwrap();
+    fs::write(elsewhere.join("sub/of-somebody"), "precious").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, spare.join("dags")).unwrap();
+    publish_and_compare(&mut world, "3");
+    assert_eq!(fs::read_to_string(elsewhere.join("sub/of-somebody")).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(elsewhere.join("sub/a.py")).unwrap(), "a");
+}
+
+#[test]
+fn a_spare_that_cannot_be_changed_costs_a_full_build_and_not_the_pass() {
+    let mut world = World::new();
+    let spare = two_trees(&mut world);
+    // Something in the way that no right of ours removes: our own name for it is taken by a folder.
+    fs::remove_file(spare.join(".git")).unwrap();
+    fs::create_dir(spare.join(".git")).unwrap();
+    fs::write(spare.join(".git/HEAD"), "of somebody").unwrap();
+    publish_and_compare(&mut world, "3");
 }

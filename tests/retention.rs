@@ -4,13 +4,13 @@ mod support;
 mod synced;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::agent::http_get;
 use support::free_port;
-use synced::{RUN, Synced, is_root, names, ok, trees};
+use synced::{RUN, Synced, is_root, names, ok, succeeds, trees};
 
 fn tree_of(world: &Synced, commit: &str) -> PathBuf {
     world.root.join(".worktrees").join(commit)
@@ -42,6 +42,49 @@ fn without_a_timeout_the_last_replaced_tree_stays() {
     assert_eq!(trees(&world.root), kept);
     assert_eq!(synced::git_in(&tree_of(&world, &commits[2]), &["status", "--porcelain"]), "");
     world.nothing_is_left_over();
+}
+
+/// What a reader finds in a tree, down to the inode: built again it would be others.
+fn identity(tree: &Path) -> Vec<(PathBuf, u64, i64)> {
+    let of = |name: &str| {
+        let meta = fs::symlink_metadata(tree.join(name)).unwrap();
+        (tree.join(name), meta.ino(), meta.ctime_nsec())
+    };
+    ["a.py", "dags", "dags/b.py", "dags/deep/c.py"].map(of).to_vec()
+}
+
+#[test]
+fn a_tree_that_somebody_pointed_the_link_back_to_is_not_used_up_and_stays_when_replaced() {
+    let world = Synced::new();
+    let first = world.repo.head();
+    world.once(&[]);
+    let second = world.repo.commit(&[("a.py", "2")]);
+    world.once(&[]);
+    let before = identity(&tree_of(&world, &first));
+    fs::remove_file(world.link()).unwrap();
+    std::os::unix::fs::symlink(format!(".worktrees/{first}"), world.link()).unwrap();
+    let third = world.repo.commit(&[("a.py", "3")]);
+    world.once(&[]);
+    world.shows(&third);
+    assert_eq!(identity(&tree_of(&world, &first)), before, "readers had it until now");
+    assert!(!tree_of(&world, &second).exists());
+    world.nothing_is_left_over();
+}
+
+#[test]
+fn a_copied_root_leaves_the_trees_of_the_original_alone() {
+    let world = Synced::new();
+    world.once(&[]);
+    world.repo.commit(&[("a.py", "2")]);
+    world.once(&[]);
+    let before: Vec<_> = trees(&world.root).iter().map(|tree| identity(tree)).collect();
+    let copy = world.path("copy");
+    ok(Command::new("cp").arg("-a").arg(&world.root).arg(&copy));
+    let head = world.repo.commit(&[("a.py", "3")]);
+    succeeds(&world.launch().set("root", &copy).args(["--one-time"]));
+    assert!(fs::read_link(copy.join("repo")).unwrap().ends_with(&head));
+    let after: Vec<_> = trees(&world.root).iter().map(|tree| identity(tree)).collect();
+    assert_eq!(after, before);
 }
 
 #[test]

@@ -294,7 +294,7 @@ impl Pass<'_> {
         let (layout, group) = (&source.layout, source.config.group_write);
         let (new, trash) = (layout.new_tree(), layout.gone());
         let settings = source.settings();
-        let spare = source.state.spare(source.policy(), seconds(SystemTime::now()));
+        let spare = source.spare();
         let place = layout.place_for(&commit, spare.map(|tree| tree.path.as_path()));
         let job = Job {
             store: &layout.store,
@@ -338,11 +338,17 @@ impl Pass<'_> {
         }
         if let Some(live) = live {
             let at = seconds(SystemTime::now());
+            // Another agent, or we before a crash, may have swapped the link since: then nothing is known of the tree.
             let (bytes, settings) = match &self.source.state.published {
-                Some(published) => (published.bytes, published.settings.clone()),
-                None => (0, String::new()),
+                Some(published) if published.is(&live.commit) => {
+                    (published.bytes, published.settings.clone())
+                }
+                _ => (0, String::new()),
             };
-            self.source.state.retired.push(Retired { path: live.path.clone(), bytes, settings, at });
+            // Once, even if it was replaced before and somebody pointed the link back to it.
+            let retired = &mut self.source.state.retired;
+            retired.retain(|tree| tree.path != live.path);
+            retired.push(Retired { path: live.path.clone(), bytes, settings, at });
         }
         // It is live: from here on nothing may fail the pass.
         if let Err(failure) = self.remember(target, commit, bytes) {
@@ -409,7 +415,9 @@ impl Pass<'_> {
         let known: HashSet<PathBuf> = source.state.retired.iter().map(|tree| tree.path.clone()).collect();
         // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
         let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
-        source.state.retired.extend(unknown.map(|path| Retired::unknown(path.clone(), now)));
+        // The one that was replaced a moment ago stays the youngest: readers had it until then.
+        let end = source.state.retired.len().saturating_sub(usize::from(published.is_some()));
+        source.state.retired.splice(end..end, unknown.map(|path| Retired::unknown(path.clone(), now)));
         let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
         let mut removal = retain::Removal::default();
         for tree in &doomed {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use gix::ObjectId;
 use gix::hash::Kind;
@@ -13,7 +14,7 @@ use crate::config::{SourceConfig, Submodules};
 use crate::git::{self, Remote, Store};
 use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
-use crate::publish::state::State;
+use crate::publish::state::{Retired, State, seconds};
 use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
 use crate::tree::write::folds_case;
 
@@ -149,6 +150,17 @@ impl Source {
     pub(super) fn kept_commits(&self) -> impl Iterator<Item = ObjectId> + use<> {
         let hash = self.store.hash();
         self.layout.trees().into_iter().map(|(_, commit)| commit).filter(move |id| id.kind() == hash)
+    }
+
+    /// The replaced tree that the next build may use up. The link is looked at now: somebody else may have moved it.
+    pub(super) fn spare(&self) -> Option<&Retired> {
+        let live = match self.layout.at_link().ok()? {
+            AtLink::Tree { path, .. } => path,
+            AtLink::Nothing => PathBuf::new(),
+            AtLink::Foreign(_) => return None,
+        };
+        let here: Vec<PathBuf> = self.layout.trees().into_iter().map(|(path, _)| path).collect();
+        retain::spare(&self.state.retired, &here, &live, self.policy(), seconds(SystemTime::now()))
     }
 
     /// The remote's kind of object id decides ours.

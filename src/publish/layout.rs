@@ -114,7 +114,7 @@ impl Layout {
         }
         let target = fs::read_link(&self.link).map_err(Error::io("read the link", &self.link))?;
         let folder = self.link.parent().expect("a link is in a folder");
-        let path = normal(&folder.join(&target));
+        let path = physical(&folder.join(&target));
         match commit_of(&path) {
             Some(commit) => Ok(AtLink::Tree { path, commit }),
             None => Ok(AtLink::Foreign(format!("a link to `{}`", target.display()))),
@@ -189,6 +189,15 @@ impl Layout {
                 !(is_tree(path) || is_live(path) || is_of_a_source(path) || holds_trees())
             })
             .collect()
+    }
+}
+
+/// The path of a tree by the folder that it is really in, as [`Layout::trees`] has it: whoever made the link may have seen the
+/// root under another name. The tree itself need not exist.
+fn physical(path: &Path) -> PathBuf {
+    match (path.parent().map(fs::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => normal(path),
     }
 }
 
@@ -275,6 +284,20 @@ mod tests {
         assert!(layout.link.ends_with("real/deep/link"), "{:?}", layout.link);
         let target = crate::path::relative(layout.link.parent().unwrap(), &layout.trees);
         assert_eq!(target, Path::new("../../root/.worktrees"));
+    }
+
+    #[test]
+    fn a_link_that_takes_another_way_to_a_tree_leads_to_that_tree() {
+        let (dir, layout) = world();
+        let tree = layout.trees.join(HEX);
+        fs::create_dir(&tree).unwrap();
+        let alias = dir.path().join("alias");
+        std::os::unix::fs::symlink(&layout.root, &alias).unwrap();
+        std::os::unix::fs::symlink(alias.join(".worktrees").join(HEX), &layout.link).unwrap();
+        match layout.at_link().unwrap() {
+            AtLink::Tree { path, .. } => assert_eq!(path, tree),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

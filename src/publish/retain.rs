@@ -49,11 +49,23 @@ pub fn doomed(retired: &[Retired], live: &Path, policy: Policy, now: u64) -> Vec
     same.into_iter().chain(others).map(|tree| tree.path.clone()).collect()
 }
 
-/// The tree that the next build may use up: the oldest that is not kept, and whose promised time is over.
-pub fn spare(retired: &[Retired], policy: Policy, now: u64) -> Option<&Retired> {
-    let free = &retired[..retired.len().saturating_sub(policy.keep)];
+/// The tree that the next build may use up: the oldest that nobody is promised any more. Never one that readers see, even if
+/// somebody else pointed the link back to it, nor one that is not among `here`, the trees of this root: the memory may have been
+/// copied with the root of another agent. What [`doomed`] does not count as kept is not counted here either.
+pub fn spare<'a>(
+    retired: &'a [Retired],
+    here: &[PathBuf],
+    live: &Path,
+    policy: Policy,
+    now: u64,
+) -> Option<&'a Retired> {
+    let ours = retired.iter().filter(|tree| tree.path != live && here.contains(&tree.path));
+    let (same, others): (Vec<&Retired>, Vec<&Retired>) =
+        ours.partition(|tree| tree.path.file_name() == live.file_name());
+    let free = others.len().saturating_sub(policy.keep);
     let promised = policy.timeout.unwrap_or_default().as_secs();
-    free.iter().find(|tree| now.saturating_sub(tree.at) >= promised)
+    let over = |tree: &&Retired| now.saturating_sub(tree.at) >= promised;
+    same.into_iter().chain(others.into_iter().take(free)).filter(over).min_by_key(|tree| tree.at)
 }
 
 /// What a removal did.
@@ -174,6 +186,33 @@ mod tests {
         assert_eq!(times(policy, &[1, 5, 9], 15), [1, 5]);
         assert_eq!(times(policy, &[1, 5, 9], 14), [1]);
         assert_eq!(times(policy, &[100], 50), [0u64; 0], "a clock that jumped back removes nothing");
+    }
+
+    fn spared(retired: &[Retired], live: &str, keep: usize) -> Option<u64> {
+        let here: Vec<PathBuf> = retired.iter().map(|tree| tree.path.clone()).collect();
+        let policy = Policy { timeout: None, keep };
+        spare(retired, &here, Path::new(live), policy, 1_000).map(|tree| tree.at)
+    }
+
+    #[test]
+    fn the_spare_is_never_what_readers_see_nor_what_is_kept_nor_of_another_root() {
+        let all = retired(&[1, 2, 3]);
+        assert_eq!(spared(&all, "/live", 0), Some(1));
+        assert_eq!(spared(&all, "/1", 0), Some(2), "somebody pointed the link back");
+        assert_eq!(spared(&all, "/live", 2), Some(1));
+        assert_eq!(spared(&all, "/live", 3), None);
+        let policy = Policy { timeout: None, keep: 0 };
+        assert_eq!(spare(&all, &["/2".into()], Path::new("/live"), policy, 9).map(|tree| tree.at), Some(2));
+        assert_eq!(spare(&all, &[], Path::new("/live"), policy, 9), None, "a copied root");
+        let policy = Policy { timeout: Some(Duration::from_secs(8)), keep: 0 };
+        assert_eq!(spare(&all, &["/2".into(), "/3".into()], Path::new("/live"), policy, 9), None, "leased");
+    }
+
+    #[test]
+    fn another_tree_of_the_live_commit_is_used_up_before_the_kept_one() {
+        let mut all = retired(&[1, 2]);
+        all[1].path = "/again-1/live".into();
+        assert_eq!(spared(&all, "/live", 1), Some(2));
     }
 
     #[test]

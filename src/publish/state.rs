@@ -112,11 +112,6 @@ impl State {
         }
     }
 
-    /// The replaced tree that the next build may use up: the oldest one that nobody is promised any more.
-    pub fn spare(&self, policy: super::retain::Policy, now: u64) -> Option<&Retired> {
-        super::retain::spare(&self.retired, policy, now)
-    }
-
     /// Replaces the file: unique temporary name, flush, rename. A crash leaves the old one or the new one.
     pub fn save(&self, _proof: &RootLock, layout: &Layout) -> Result<(), Error> {
         let dir = &layout.state;

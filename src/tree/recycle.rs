@@ -78,6 +78,9 @@ struct Seen {
 impl Job<'_> {
     /// Builds the tree at `new`, its manifest included. After an error the caller removes `new`; readers' trees are as they
     /// were, but the spare is used up.
+    ///
+    /// What readers left in a spare must not fail the build (a `__pycache__` of another uid, a folder without rights, a process
+    /// that still writes there): then the tree is built from nothing.
     pub fn run(&self, objects: &Objects) -> Result<Done, Error> {
         let current = self.current.and_then(|help| self.see_current(help));
         if let Some(spare) = self.take_spare()? {

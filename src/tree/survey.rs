@@ -4,7 +4,7 @@
 //! writes. An entry counts as intact when the kernel says of it what the manifest says: kind, size, mtime, inode. What the
 //! manifest does not know is in the way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -82,6 +82,7 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
     })?;
     let mut found = found.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     found.extras.sort();
+    found.forget_detours(manifest);
     Ok(found)
 }
 
@@ -96,6 +97,27 @@ pub fn folders(dir: &Path, manifest: &State) -> io::Result<Survey> {
 }
 
 impl Survey {
+    /// A folder below one that is a link now was seen through that link, and is somewhere else: it is not there, nor is what
+    /// is in it.
+    fn forget_detours(&mut self, manifest: &State) {
+        let mut real: BTreeSet<BString> = BTreeSet::new();
+        // Parents come first.
+        for folder in self.folders.keys() {
+            if folder.is_empty() || real.contains(parent(folder.as_ref())) {
+                real.insert(folder.clone());
+            }
+        }
+        if real.len() == self.folders.len() {
+            return;
+        }
+        self.folders.retain(|folder, _| real.contains(folder));
+        for (entry, intact) in manifest.entries().iter().zip(&mut self.intact) {
+            *intact &= real.contains(parent(entry.path(manifest)));
+        }
+        let extras = std::mem::take(&mut self.extras);
+        self.extras = extras.into_iter().filter(|extra| real.contains(parent(extra.as_ref()))).collect();
+    }
+
     /// After the extras were removed: that changed the times of their folders.
     pub fn forget_extras(&mut self) {
         for extra in std::mem::take(&mut self.extras) {
@@ -214,7 +236,8 @@ fn look(
     Ok(())
 }
 
-/// Whether the kernel says what the manifest says. The inode tells a copy from the file that we wrote.
+/// Whether the kernel says what the manifest says. The inode tells a copy from the file that we wrote; the ctime, which nobody
+/// can set, that its content, mode and owner are still ours, whatever was done to its mtime.
 fn is_intact(entry: &IndexEntry, meta: &fs::Metadata) -> bool {
     let stat = &entry.stat;
     let kind = match entry.mode {
@@ -227,6 +250,8 @@ fn is_intact(entry: &IndexEntry, meta: &fs::Metadata) -> bool {
         && stat.ino == meta.ino() as u32
         && i64::from(stat.mtime.secs) == meta.mtime()
         && i64::from(stat.mtime.nsecs) == meta.mtime_nsec()
+        && i64::from(stat.ctime.secs) == meta.ctime()
+        && i64::from(stat.ctime.nsecs) == meta.ctime_nsec()
 }
 
 fn mtime_of(meta: &fs::Metadata) -> Mtime {
