@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -386,13 +387,39 @@ fn a_folder_that_became_a_link_is_not_taken_for_what_is_behind_the_link() {
     assert_eq!(fs::read_to_string(elsewhere.join("sub/a.py")).unwrap(), "a");
 }
 
+/// Makes everything below removable again, also when a test fails.
+struct Undo(PathBuf);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        drop(Command::new("chattr").args(["-R", "-f", "-i"]).arg(&self.0).output());
+    }
+}
+
 #[test]
 fn a_spare_that_cannot_be_changed_costs_a_full_build_and_not_the_pass() {
     let mut world = World::new();
     let spare = two_trees(&mut world);
-    // Something in the way that no right of ours removes: our own name for it is taken by a folder.
-    fs::remove_file(spare.join(".git")).unwrap();
-    fs::create_dir(spare.join(".git")).unwrap();
-    fs::write(spare.join(".git/HEAD"), "of somebody").unwrap();
+    let _undo = Undo(world.dir.path().to_owned());
+    // What another uid, or a folder without rights, is to us; root needs a file that even root cannot remove.
+    let cache = spare.join("__pycache__");
+    fs::create_dir(&cache).unwrap();
+    fs::write(cache.join("a.pyc"), "x").unwrap();
+    drop(Command::new("chattr").arg("+i").arg(cache.join("a.pyc")).output());
+    fs::set_permissions(&cache, PermissionsExt::from_mode(0o500)).unwrap();
     publish_and_compare(&mut world, "3");
+    assert!(!world.tree().join("__pycache__").exists());
+}
+
+#[test]
+fn a_git_file_that_became_a_link_is_replaced_and_not_written_through() {
+    let mut world = World::new();
+    let spare = two_trees(&mut world);
+    let elsewhere = world.dir.path().join("elsewhere");
+    fs::rename(spare.join(".git"), &elsewhere).unwrap();
+    let before = fs::read(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, spare.join(".git")).unwrap();
+    publish_and_compare(&mut world, "3");
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+    assert!(fs::symlink_metadata(world.tree().join(".git")).unwrap().is_file());
 }

@@ -34,7 +34,7 @@ impl std::ops::Add for Cost {
 ///
 /// # Panics
 /// When it fails.
-#[allow(clippy::zombie_processes, reason = "`wait4` below waits for it, and tells what it cost")]
+#[allow(clippy::zombie_processes, reason = "`wait4` below reaps it, and says what it cost")]
 pub fn run(command: &mut Command) -> (Cost, String) {
     let start = Instant::now();
     let mut child =

@@ -102,6 +102,11 @@ pub fn prepare(
     // For `git worktree list` and `prune`, which old gits can only follow by an absolute path.
     write(&admin.join("gitdir"), format!("{}\n", place.join(".git").display()), group_write)?;
     let gitdir = relative(place, &admin);
+    // In a spare it may be anything by now, also a link to a file of somebody.
+    match fs::remove_file(new.join(".git")) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        _ => {}
+    }
     write(&new.join(".git"), format!("gitdir: {}\n", gitdir.display()), group_write)?;
     Ok(admin)
 }
