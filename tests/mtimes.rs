@@ -63,3 +63,20 @@ fn trees_that_are_promised_to_readers_are_never_used_up() {
         }
     }
 }
+
+#[test]
+fn kept_trees_do_not_cost_the_speed_of_the_next_one() {
+    let world = Synced::new();
+    world.repo.commit(&[("a.py", "1"), ("b.py", "1"), ("c.py", "1"), ("d.py", "1")]);
+    let launch = world.launch().args(["--max-failures=-1", "--keep=2", "--verbose=1", "--log-format=json"]);
+    let agent = launch.start();
+    agent.wait_published(&world.root, "repo", &world.repo.head());
+    for round in 2..8 {
+        let commit = world.repo.commit(&[("a.py", &round.to_string())]);
+        agent.wait_published(&world.root, "repo", &commit);
+    }
+    agent.wait_until("the last tree is told", || agent.stderr().matches("the tree is built").count() >= 7);
+    let said = agent.stderr();
+    let last = said.lines().rfind(|line| line.contains("the tree is built")).unwrap();
+    assert!(last.contains("\"written\":1,"), "from a spare, not whole: {last}");
+}

@@ -452,6 +452,12 @@ impl Pass<'_> {
             if let Err(err) = tidied {
                 tracing::debug!("cannot tidy the shallow list: {err}");
             }
+            match git::pack::roll_up(&source.store, self.deadline.interrupt()) {
+                Ok(Some(packs)) => tracing::debug!(packs, "made one pack of many"),
+                Ok(None) => {}
+                // They do no harm but to speed; the next publication tries again.
+                Err(err) => tracing::debug!("cannot make one pack of many: {err}"),
+            }
             source.measure_disk();
         }
     }

@@ -5,7 +5,6 @@
 //! configuration runs, and nothing is searched for above the given path (CVE-2022-24765).
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gix::ObjectId;
 use gix::bstr::BString;
 use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind};
-use gix::progress::Discard;
-use gix_pack::data::output;
 
 use super::error::Error;
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
@@ -211,31 +208,20 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Writes a pack of `missing`: entries are copied as they are packed upstream, on one thread, and indexed on
-    /// another, through a pipe, so that nothing is on disk twice.
+    /// Writes a pack of `missing`.
     fn write(&self, missing: Vec<ObjectId>) -> Result<Fetched, Error> {
-        let (reader, writer) = io::pipe().map_err(|err| self.store.error(&err))?;
-        let mut db = self.theirs.clone().into_inner();
-        db.prevent_pack_unload();
-        let db = db.into_arc().map_err(|err| self.store.error(&err))?;
-        let (hash, interrupt) = (self.store.hash(), self.interrupt);
-        let (generated, indexed) = std::thread::scope(|scope| {
-            let missing = &missing;
-            let generator = scope.spawn(move || generate(db, missing, hash, interrupt, writer));
-            let indexed = self.index(io::BufReader::new(reader));
-            (generator.join(), indexed)
-        });
-        let generated = generated.unwrap_or_else(|_| Err("the pack generator panicked".into()));
-        match (generated, indexed) {
-            (Ok(()), Ok(fetched)) => Ok(fetched),
-            // The generator's error is the cause of what the indexer says about a pack that ends early.
-            (Err(reason), _) => {
+        match super::pack::write(self.store, self.theirs.clone(), &missing, self.interrupt) {
+            Ok(written) => Ok(Fetched { bytes: written.bytes, objects: written.objects }),
+            Err(super::pack::Error::Source(reason)) => {
                 self.check()?;
                 Err(self
                     .culprit(&missing)
                     .unwrap_or(Error::Local { path: self.upstream.path.clone(), reason }))
             }
-            (Ok(()), Err(err)) => Err(err),
+            Err(super::pack::Error::Index(reason)) => {
+                Err(Error::Pack { remote: self.upstream.path.display().to_string(), reason })
+            }
+            Err(super::pack::Error::Store(err)) => Err(err),
         }
     }
 
@@ -243,27 +229,6 @@ impl Copy<'_> {
     fn culprit(&self, objects: &[ObjectId]) -> Option<Error> {
         let mut buf = Vec::new();
         objects.iter().find_map(|id| self.find(id, &mut buf).err())
-    }
-
-    fn index(&self, mut pack: io::BufReader<io::PipeReader>) -> Result<Fetched, Error> {
-        let outcome = gix_pack::Bundle::write_to_directory(
-            &mut pack,
-            Some(&self.store.pack_dir()),
-            &mut Discard,
-            self.interrupt,
-            None::<Objects>,
-            self.store.hash(),
-            gix_pack::bundle::write::Options::default(),
-        )
-        .map_err(|err| Error::Pack {
-            remote: self.upstream.path.display().to_string(),
-            reason: err.probable_cause().to_string(),
-        })?;
-        if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
-            self.store.settle_pack(pack, index, outcome.keep_path.as_deref())?;
-        }
-        let bytes = outcome.data_path.and_then(|path| path.metadata().ok()).map_or(0, |meta| meta.len());
-        Ok(Fetched { bytes, objects: u64::from(outcome.index.num_objects) })
     }
 
     fn find<'b>(&self, id: &ObjectId, buf: &'b mut Vec<u8>) -> Result<gix::objs::Data<'b>, Error> {
@@ -290,40 +255,4 @@ impl Copy<'_> {
         }
         Ok(())
     }
-}
-
-/// Writes a pack of exactly `missing` to `writer`.
-fn generate(
-    db: impl gix_pack::Find + Clone + Send + 'static,
-    missing: &[ObjectId],
-    hash: gix::hash::Kind,
-    interrupt: &AtomicBool,
-    writer: io::PipeWriter,
-) -> Result<(), String> {
-    let text = |err: gix::Error| err.probable_cause().to_string();
-    let (counts, _) = output::count::objects_unthreaded(
-        &db,
-        &mut missing.iter().copied().map(Ok),
-        &Discard,
-        interrupt,
-        output::count::objects::ObjectExpansion::AsIs,
-    )
-    .map_err(text)?;
-    let total = counts.len() as u32;
-    let options = output::entry::iter_from_counts::Options { thread_limit: Some(1), ..Default::default() };
-    let entries = output::entry::iter_from_counts(counts, db, Box::new(Discard), options).map_err(text)?;
-    let mut bytes = output::bytes::FromEntriesIter::new(
-        gix::parallel::InOrderIter::from(entries),
-        io::BufWriter::new(writer),
-        total,
-        gix_pack::data::Version::V2,
-        hash,
-    );
-    for written in &mut bytes {
-        written.map_err(text)?;
-        if interrupt.load(Ordering::Relaxed) {
-            return Err("interrupted".into());
-        }
-    }
-    io::Write::flush(&mut bytes.into_write()).map_err(|err| err.to_string())
 }

@@ -15,6 +15,7 @@ mod heard;
 mod http;
 mod local;
 pub mod order;
+pub mod pack;
 pub mod refs;
 mod remote;
 mod settings;

@@ -18,7 +18,7 @@ use crate::tree::manifest;
 /// What to do with replaced trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// How long one stays; `None`: until the next one is replaced.
+    /// How long one stays; `None`: until the next build uses it up.
     pub timeout: Option<Duration>,
     /// How many stay whatever their age.
     pub keep: usize,
@@ -33,8 +33,9 @@ fn expired(retired: &[Retired], policy: Policy, now: u64) -> Vec<&Retired> {
             candidates.iter().filter(|tree| now.saturating_sub(tree.at) >= timeout.as_secs()).collect()
         }
         None => {
-            let newest = retired.len().saturating_sub(policy.keep.max(1));
-            retired[..newest].iter().collect()
+            // One more than is promised, for the next build to use up.
+            let promised = retired.len().saturating_sub(policy.keep + 1);
+            retired[..promised].iter().collect()
         }
     }
 }
@@ -172,7 +173,8 @@ mod tests {
     #[test]
     fn without_a_timeout_the_last_replaced_tree_stays() {
         assert_eq!(times(Policy { timeout: None, keep: 0 }, &[1, 2, 3], 1_000_000), [1, 2]);
-        assert_eq!(times(Policy { timeout: None, keep: 2 }, &[1, 2, 3], 1_000_000), [1]);
+        assert_eq!(times(Policy { timeout: None, keep: 2 }, &[1, 2, 3], 1_000_000), [0u64; 0]);
+        assert_eq!(times(Policy { timeout: None, keep: 1 }, &[1, 2, 3], 1_000_000), [1]);
     }
 
     #[test]
