@@ -80,3 +80,26 @@ fn kept_trees_do_not_cost_the_speed_of_the_next_one() {
     let last = said.lines().rfind(|line| line.contains("the tree is built")).unwrap();
     assert!(last.contains("\"written\":1,"), "from a spare, not whole: {last}");
 }
+
+#[test]
+fn a_tree_that_claims_the_metadata_of_the_live_one_does_not_cost_it() {
+    let world = Synced::new();
+    world.repo.commit(&[("a.py", "1")]);
+    let agent = world.launch().args(["--max-failures=-1"]).start();
+    agent.wait_published(&world.root, "repo", &world.repo.head());
+    let first = fs::canonicalize(world.link()).unwrap();
+    let second = world.repo.commit(&[("a.py", "2")]);
+    agent.wait_published(&world.root, "repo", &second);
+    // Somebody who may write into trees makes the replaced one name the metadata of the live one.
+    let live = fs::read(world.link().join(".git")).unwrap();
+    agent.wait_until("the replaced tree is at rest", || first.join(".git").is_file());
+    fs::remove_file(first.join(".git")).unwrap();
+    fs::write(first.join(".git"), live).unwrap();
+    let third = world.repo.commit(&[("a.py", "3")]);
+    agent.wait_published(&world.root, "repo", &third);
+    let replaced = world.root.join(".worktrees").join(&second);
+    let status =
+        support::repo::git().arg("-C").arg(&replaced).args(["status", "--porcelain"]).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    assert_eq!(String::from_utf8_lossy(&status.stdout), "");
+}

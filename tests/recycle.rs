@@ -402,13 +402,13 @@ fn a_spare_that_cannot_be_changed_costs_a_full_build_and_not_the_pass() {
     let spare = two_trees(&mut world);
     let _undo = Undo(world.dir.path().to_owned());
     // What another uid, or a folder without rights, is to us; root needs a file that even root cannot remove.
-    let cache = spare.join("__pycache__");
-    fs::create_dir(&cache).unwrap();
-    fs::write(cache.join("a.pyc"), "x").unwrap();
-    drop(Command::new("chattr").arg("+i").arg(cache.join("a.pyc")).output());
-    fs::set_permissions(&cache, PermissionsExt::from_mode(0o500)).unwrap();
+    let left = spare.join("reports");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("a.txt"), "x").unwrap();
+    drop(Command::new("chattr").arg("+i").arg(left.join("a.txt")).output());
+    fs::set_permissions(&left, PermissionsExt::from_mode(0o500)).unwrap();
     publish_and_compare(&mut world, "3");
-    assert!(!world.tree().join("__pycache__").exists());
+    assert!(!world.tree().join("reports").exists());
 }
 
 #[test]

@@ -132,7 +132,8 @@ impl Source {
     pub(super) fn settings(&self) -> String {
         let config = &self.config;
         format!(
-            "group-write={} autocrlf={:?} eol-crlf={} submodules={}",
+            "umask={:03o} group-write={} autocrlf={:?} eol-crlf={} submodules={}",
+            crate::umask::current(),
             config.group_write,
             config.checkout.autocrlf,
             config.checkout.eol_crlf,

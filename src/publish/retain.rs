@@ -80,7 +80,10 @@ pub struct Removal {
 
 /// Takes a tree out of the readers' sight and removes it with its metadata.
 pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Removal) {
-    let admin = manifest::admin_of(tree, &layout.store);
+    // A `.git` file that names another tree's metadata (somebody wrote into the tree) must not cost that tree its own.
+    let is_of_another =
+        |admin: &PathBuf| metadata_in_use(layout).iter().any(|(path, of)| path != tree && of == admin);
+    let admin = manifest::admin_of(tree, &layout.store).filter(|admin| !is_of_another(admin));
     let gone = layout.gone();
     // A folder of another file system or owner cannot be renamed: then it goes from where it is.
     let doomed = if fs::rename(tree, &gone).is_ok() { gone } else { tree.to_owned() };
@@ -110,20 +113,25 @@ pub fn sweep(_proof: &RootLock, layout: &Layout) -> Removal {
             Err(err) => outcome.failed.push((stray, err.to_string())),
         }
     }
-    let live = match layout.at_link() {
-        Ok(AtLink::Tree { path, .. }) => Some(path),
-        _ => None,
-    };
-    let trees = layout.trees().into_iter().map(|(path, _)| path).chain(live);
-    let alive: Vec<PathBuf> = trees.filter_map(|path| manifest::admin_of(&path, &layout.store)).collect();
+    let alive = metadata_in_use(layout);
     for entry in fs::read_dir(layout.store.join("worktrees")).into_iter().flatten().flatten() {
-        if !alive.contains(&entry.path())
+        if !alive.iter().any(|(_, admin)| *admin == entry.path())
             && let Err(err) = remove_stubbornly(&entry.path())
         {
             outcome.failed.push((entry.path(), err.to_string()));
         }
     }
     outcome
+}
+
+/// Every tree, the one that readers see among them wherever it is, with its metadata folder.
+fn metadata_in_use(layout: &Layout) -> Vec<(PathBuf, PathBuf)> {
+    let live = match layout.at_link() {
+        Ok(AtLink::Tree { path, .. }) => Some(path),
+        _ => None,
+    };
+    let trees = layout.trees().into_iter().map(|(path, _)| path).chain(live);
+    trees.filter_map(|path| manifest::admin_of(&path, &layout.store).map(|admin| (path, admin))).collect()
 }
 
 /// `rm -rf`, with a second try after giving ourselves the rights to folders that somebody took away.

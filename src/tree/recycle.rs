@@ -148,8 +148,15 @@ impl Job<'_> {
             return Ok(None);
         }
         // From here on it is no tree any more.
-        if let Some(admin) = manifest::admin_of(self.new, self.store) {
-            remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
+        let readers = self.current.and_then(|help| manifest::admin_of(help.path, self.store));
+        match manifest::admin_of(self.new, self.store) {
+            // Somebody wrote into the spare: its metadata is not its own.
+            Some(admin) if Some(&admin) == readers.as_ref() => {
+                self.discard_files()?;
+                return Ok(None);
+            }
+            Some(admin) => remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?,
+            None => {}
         }
         match manifest.filter(|m| help.same_settings && same_attributes(m, self.listing)) {
             Some(manifest) => match self.look_at_spare(manifest) {
@@ -168,6 +175,10 @@ impl Job<'_> {
         if let Some(admin) = manifest::admin_of(self.new, self.store) {
             remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
         }
+        self.discard_files()
+    }
+
+    fn discard_files(&self) -> Result<(), Error> {
         fs::rename(self.new, self.trash).map_err(failed("put aside", self.new))
     }
 
