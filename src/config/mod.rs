@@ -32,6 +32,10 @@ pub fn load(inputs: &Inputs, file: Option<&str>) -> Result<Config, Errors> {
         errors.push(Problem::new(format!("config file `{}`: cannot be read", path.display())).hint(hint));
     }
     let said = said::Said::read(inputs, file, &mut errors);
+    if file.is_some_and(|text| text.parse::<toml::Table>().is_err()) {
+        // Nothing can be said about what is missing: it may be in the part that cannot be read.
+        return Err(errors);
+    }
     let config = resolve::resolve(&said, inputs, &mut errors);
     if errors.is_empty() { Ok(config) } else { Err(errors) }
 }

@@ -113,6 +113,14 @@ fn a_config_file_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn a_config_file_with_a_syntax_error_is_not_blamed_for_what_it_may_hold() {
+    let text = errors(load_all(&["--perod=1s"], &[], Some("repo = \"https://h/r\"\nroot = [\n")));
+    assert!(text.contains("unknown flag `--perod`"), "{text}");
+    assert!(!text.contains("required"), "{text}");
+    assert_eq!(text.matches("error: ").count(), 2, "{text}");
+}
+
+#[test]
 fn numbers_and_times_are_read() {
     let config = flags(&[
         "--depth=0",
