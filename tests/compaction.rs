@@ -13,6 +13,32 @@ use dagsync::deadline::{Deadline, Stop};
 use dagsync::git::{Remote, Store, pack};
 use gix::ObjectId;
 use support::{Repo, temp};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// An upstream, and a store that fetches from it.
+struct World {
+    dir: TempDir,
+    repo: Repo,
+    store: Store,
+    remote: Remote,
+    deadline: Rc<Deadline>,
+    runtime: Runtime,
+}
+
+impl World {
+    fn new() -> World {
+        let dir = temp();
+        let repo = Repo::new(dir.path().join("repo"));
+        let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
+        let mut remote =
+            Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
+        remote.arm(&deadline, None);
+        World { dir, repo, store, remote, deadline, runtime }
+    }
+}
 
 /// Packs in the store, as file names.
 fn packs(store: &Store) -> Vec<String> {
@@ -26,14 +52,8 @@ fn git(dir: &Path, args: &[&str]) -> String {
 
 #[test]
 fn many_revisions_make_few_packs_and_nothing_is_lost() {
-    let dir = temp();
-    let repo = Repo::new(dir.path().join("repo"));
-    let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
-    let mut remote = Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let World { dir, repo, store, mut remote, deadline, runtime } = World::new();
     let _inside = runtime.enter();
-    let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
-    remote.arm(&deadline, None);
     let files: Vec<(String, String)> = (0..30).map(|n| (format!("f{n}.py"), format!("{n}\n"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let mut commits = vec![repo.commit(&files)];
@@ -64,14 +84,8 @@ fn many_revisions_make_few_packs_and_nothing_is_lost() {
 
 #[test]
 fn a_pack_that_cannot_be_read_is_left_alone() {
-    let dir = temp();
-    let repo = Repo::new(dir.path().join("repo"));
-    let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
-    let mut remote = Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let World { dir: _dir, repo, store, mut remote, deadline, runtime } = World::new();
     let _inside = runtime.enter();
-    let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
-    remote.arm(&deadline, None);
     for round in 0..42 {
         let commit = repo.commit(&[("a.py", &format!("{round}\n"))]);
         let id = ObjectId::from_hex(commit.as_bytes()).unwrap();
