@@ -15,7 +15,7 @@ use gix::objs::Exists as _;
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
 use super::resolve::Target;
 use super::revision::Candidate;
-use super::source::Source;
+use super::source::{self, Live, Source};
 use crate::check::Verdict;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
@@ -26,11 +26,11 @@ use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
 use crate::publish::state::{Published, Retired, seconds};
-use crate::publish::{self, AtLink, link, retain};
+use crate::publish::{AtLink, link, retain};
 use crate::tree::attributes::Converter;
 use crate::tree::recycle::{Help, Job};
 use crate::tree::write;
-use crate::tree::{self, Listing, Policy, manifest};
+use crate::tree::{self, Listing, Policy};
 
 /// How a pass ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,12 +67,6 @@ pub struct Report {
     pub took: HashMap<&'static str, Duration>,
 }
 
-/// What the link leads to, if that is a whole tree.
-struct Live {
-    path: PathBuf,
-    commit: ObjectId,
-}
-
 /// Runs one pass of `source`.
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
     let mut pass = Pass { took: HashMap::new(), bytes: 0, deadline: deadline.clone(), source };
@@ -89,7 +83,7 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     fn run(&mut self) -> Result<Outcome, Failure> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
-        let live = self.live().map_err(failed(Stage::Resolve))?;
+        let live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
         if let Some(live) = &live
             && self.is_current(live, &target)
         {
@@ -132,11 +126,8 @@ impl Pass<'_> {
         Ok(outcome)
     }
 
-    fn time<T>(
-        &mut self,
-        stage: Stage,
-        work: impl FnOnce(&mut Self) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    /// Does a stage's work and tells how long it took, well or not.
+    fn time<T>(&mut self, stage: Stage, work: impl FnOnce(&mut Self) -> T) -> T {
         let start = Instant::now();
         let result = work(self);
         let took = start.elapsed();
@@ -145,37 +136,16 @@ impl Pass<'_> {
         result
     }
 
-    /// The tree that the link leads to, if it is whole.
-    fn live(&self) -> Result<Option<Live>, publish::Error> {
-        let layout = &self.source.layout;
-        Ok(match layout.at_link()? {
-            AtLink::Tree { path, commit } if manifest::is_complete(&path, &layout.store, &commit) => {
-                Some(Live { path, commit })
-            }
-            AtLink::Tree { .. } | AtLink::Nothing => None,
-            AtLink::Foreign(what) => {
-                return Err(publish::Error::Occupied { path: layout.link.clone(), what });
-            }
-        })
-    }
-
     /// Same commit, same settings, same history.
     fn is_current(&self, live: &Live, target: &Target) -> bool {
-        if target.commit != Some(live.commit) {
-            return false;
-        }
-        match &self.source.state.published {
-            Some(published) if published.is(&live.commit) => {
-                published.settings == self.source.settings() && published.depth == self.source.depth()
-            }
-            // Taken over, or our state was lost: what is there is taken to be what was asked for.
-            _ => true,
-        }
+        target.commit == Some(live.commit)
+            && self.same_settings(live)
+            && self.source.state.of(&live.commit).is_none_or(|known| known.depth == self.source.depth())
     }
 
     /// Everything between knowing the commit and its being live.
     fn bring(&mut self, target: &Target, live: Option<&Live>) -> Result<Outcome, Broken> {
-        let (commit, root) = self.timed(Stage::Fetch, |pass| pass.fetch(target))?;
+        let (commit, root) = self.time(Stage::Fetch, |pass| pass.fetch(target))?;
         if let Some(live) = live
             && live.commit == commit
             && self.same_settings(live)
@@ -187,26 +157,24 @@ impl Pass<'_> {
             return Ok(Outcome::Unchanged);
         }
         let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
-        let listing = self.timed(Stage::Check, |pass| pass.list(&objects, root))?;
+        let listing = self.time(Stage::Check, |pass| pass.list(&objects, root))?;
         let converter = Converter::new(&listing, &objects, self.source.config.checkout)
             .map_err(broken_tree(Stage::Check))?;
-        let verdict = self.timed(Stage::Check, |pass| {
+        let verdict = self.time(Stage::Check, |pass| {
             let revision =
                 Candidate { commit, listing: &listing, objects: &objects, converter: converter.as_ref() };
-            Ok(pass.source.gate.judge(&revision))
-        })?;
+            pass.source.gate.judge(&revision)
+        });
         if let Verdict::Reject { reason } = verdict {
             return Ok(Outcome::Rejected { commit: commit.to_string(), reason });
         }
-        let tree = self
-            .timed(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit, live))?;
-        self.timed(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, listing.bytes()))?;
+        let tree =
+            self.time(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit, live))?;
+        self.time(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, listing.bytes()))?;
         let previous = live.map(|live| live.commit);
         let changes = previous.and_then(|previous| self.changes(&objects, previous, root));
-        let start = Instant::now();
-        self.retire(Some(commit));
-        self.source.metrics.stage(Stage::Retire, start.elapsed());
-        self.announce(&tree, commit, previous);
+        self.time(Stage::Retire, |pass| pass.retire(Some(commit)));
+        self.time(Stage::Announce, |pass| pass.announce(&tree, commit, previous));
         self.source.metrics.published(&commit.to_string(), &target.reference, listing.entries().len() as u64);
         Ok(Outcome::Published(Box::new(Report {
             commit: commit.to_string(),
@@ -217,19 +185,6 @@ impl Pass<'_> {
             bytes: self.bytes,
             took: std::mem::take(&mut self.took),
         })))
-    }
-
-    fn timed<T>(
-        &mut self,
-        stage: Stage,
-        work: impl FnOnce(&mut Self) -> Result<T, Broken>,
-    ) -> Result<T, Broken> {
-        let start = Instant::now();
-        let result = work(self);
-        let took = start.elapsed();
-        self.source.metrics.stage(stage, took);
-        *self.took.entry(stage.name()).or_default() += took;
-        result
     }
 
     /// **fetch**: the commit's objects, into the store, which is a cache. A crash leaves temporary packs. Returns the
@@ -339,12 +294,9 @@ impl Pass<'_> {
         if let Some(live) = live {
             let at = seconds(SystemTime::now());
             // Another agent, or we before a crash, may have swapped the link since: then nothing is known of the tree.
-            let (bytes, settings) = match &self.source.state.published {
-                Some(published) if published.is(&live.commit) => {
-                    (published.bytes, published.settings.clone())
-                }
-                _ => (0, String::new()),
-            };
+            let known = self.source.state.of(&live.commit);
+            let (bytes, settings) =
+                known.map_or((0, String::new()), |known| (known.bytes, known.settings.clone()));
             // Once, even if it was replaced before and somebody pointed the link back to it.
             let retired = &mut self.source.state.retired;
             retired.retain(|tree| tree.path != live.path);
@@ -361,7 +313,7 @@ impl Pass<'_> {
     /// that a restart without the remote knows that it serves the right thing.
     fn confirm(&mut self, target: &Target, commit: ObjectId) {
         let source = &*self.source;
-        let published = source.state.published.as_ref().filter(|known| known.is(&commit));
+        let published = source.state.of(&commit);
         let known = published.is_some_and(|known| {
             known.repo == source.remote.shown()
                 && known.wanted == target.wanted
@@ -392,11 +344,9 @@ impl Pass<'_> {
         source.state.save(&source.lock, &source.layout).map_err(|err| Broken::new(Stage::Publish, &err))
     }
 
+    /// A tree that was taken over, or of which our memory was lost, is taken to be what was asked for.
     fn same_settings(&self, live: &Live) -> bool {
-        match &self.source.state.published {
-            Some(published) if published.is(&live.commit) => published.settings == self.source.settings(),
-            _ => true,
-        }
+        self.source.state.of(&live.commit).is_none_or(|known| known.settings == self.source.settings())
     }
 
     /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
@@ -464,7 +414,6 @@ impl Pass<'_> {
 
     /// **announce**: whoever wants to know. Nothing here fails a pass.
     fn announce(&mut self, tree: &Path, commit: ObjectId, previous: Option<ObjectId>) {
-        let start = Instant::now();
         let source = &mut *self.source;
         if let Some(path) = &source.config.touch_file
             && let Err(err) = super::files::touch(path)
@@ -477,7 +426,6 @@ impl Pass<'_> {
             previous: previous.map(|id| id.to_string()),
             tree: tree.to_owned(),
         });
-        source.metrics.stage(Stage::Announce, start.elapsed());
     }
 
     /// Counts files, from the two revisions' tree objects; the previous ones may be gone.

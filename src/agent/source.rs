@@ -16,6 +16,7 @@ use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
 use crate::publish::state::{Retired, State, seconds};
 use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
+use crate::tree::manifest;
 use crate::tree::write::folds_case;
 
 /// One source, opened. Lives in its worker's thread; nobody else touches what it owns.
@@ -108,10 +109,10 @@ impl Source {
     /// Leftovers of a crash go now, not at the next publication.
     fn after_crash(&mut self) {
         if let Some((commit, tree)) = live(&self.layout)
-            && let Some(reason) = crate::tree::manifest::damage(&tree, &self.layout.store, commit.kind())
+            && let Some(reason) = manifest::damage(&tree, &self.layout.store, commit.kind())
         {
             tracing::warn!("the published tree is damaged and is built again: {reason}");
-            if let Err(err) = crate::tree::manifest::disown(&tree, &self.layout.store) {
+            if let Err(err) = manifest::disown(&tree, &self.layout.store) {
                 tracing::warn!("cannot remove its index: {err}");
             }
         }
@@ -182,7 +183,7 @@ impl Source {
     /// Files and links of the tree that readers see, by its manifest.
     pub(super) fn files_of_live(&self) -> u64 {
         let tree = live(&self.layout).map(|(_, tree)| tree);
-        tree.and_then(|tree| crate::tree::manifest::count(&tree, &self.layout.store)).unwrap_or(0)
+        tree.and_then(|tree| manifest::count(&tree, &self.layout.store)).unwrap_or(0)
     }
 
     /// The commit that readers see, if its tree is whole.
@@ -191,14 +192,26 @@ impl Source {
     }
 }
 
-/// The commit and the tree that readers see, if it is whole. Needs no lock: a standby looks too.
-pub fn live(layout: &Layout) -> Option<(ObjectId, PathBuf)> {
-    match layout.at_link().ok()? {
-        AtLink::Tree { path, commit } => {
-            crate::tree::manifest::is_complete(&path, &layout.store, &commit).then_some((commit, path))
+/// What the link leads to, if that is a whole tree.
+pub(super) struct Live {
+    pub(super) path: PathBuf,
+    pub(super) commit: ObjectId,
+}
+
+/// The tree that readers see, if it is whole. Needs no lock: a standby looks too.
+pub(super) fn look(layout: &Layout) -> Result<Option<Live>, publish::Error> {
+    match layout.at_link()? {
+        AtLink::Tree { path, commit } if manifest::is_complete(&path, &layout.store, &commit) => {
+            Ok(Some(Live { path, commit }))
         }
-        _ => None,
+        AtLink::Tree { .. } | AtLink::Nothing => Ok(None),
+        AtLink::Foreign(what) => Err(publish::Error::Occupied { path: layout.link.clone(), what }),
     }
+}
+
+/// The same for those to whom it does not matter why there is none.
+pub(super) fn live(layout: &Layout) -> Option<(ObjectId, PathBuf)> {
+    look(layout).ok().flatten().map(|live| (live.commit, live.path))
 }
 
 /// The layout of a source; `shared` when another source uses the same root.

@@ -112,6 +112,12 @@ impl State {
         }
     }
 
+    /// What is remembered of the published tree, if that is of `commit`: another agent, or we before a crash, may have
+    /// moved the link since.
+    pub fn of(&self, commit: &gix::oid) -> Option<&Published> {
+        self.published.as_ref().filter(|published| published.is(commit))
+    }
+
     /// Replaces the file: unique temporary name, flush, rename. A crash leaves the old one or the new one.
     pub fn save(&self, _proof: &RootLock, layout: &Layout) -> Result<(), Error> {
         let dir = &layout.state;

@@ -4,10 +4,8 @@
 //! `index`. So `git status`, `git log` and GitPython work inside a published tree, wherever the volume is mounted: the
 //! paths that readers need are relative. A tree whose index is missing does not exist.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +53,7 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
             return None;
         }
         let path = entry.path(&index);
-        let file = tree.join(OsStr::from_bytes(path));
+        let file = super::write::join(tree, path);
         let what = match fs::symlink_metadata(&file) {
             Err(err) => err.to_string(),
             Ok(meta) if meta.is_symlink() != (entry.mode == Mode::SYMLINK) || meta.is_dir() => {

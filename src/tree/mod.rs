@@ -24,6 +24,7 @@ mod ident;
 mod links;
 pub mod manifest;
 mod names;
+mod parallel;
 pub mod plan;
 pub mod recycle;
 mod settings;
@@ -75,11 +76,6 @@ impl Listing {
     /// All entries, in the order of the git index: by the bytes of the path.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
-    }
-
-    /// The same, to keep.
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
     }
 
     /// The entry at exactly this path.

@@ -9,7 +9,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use gix::bstr::{BStr, ByteSlice as _};
@@ -19,7 +19,7 @@ use gix::index::entry::Stat;
 use super::attributes::Converter;
 use super::plan::{Mtime, OnDisk, plan};
 use super::survey::{self, Survey};
-use super::write::{self, Apply, Error};
+use super::write::{self, Apply, Error, failed};
 use super::{Kind, Listing, manifest};
 use crate::deadline::Deadline;
 use crate::git::store::Objects;
@@ -208,18 +208,15 @@ impl Job<'_> {
             let mut known = seen.manifest.entries().iter().peekable();
             for (entry, stat) in self.listing.entries().iter().zip(&mut stats) {
                 while known.next_if(|old| old.path(&seen.manifest) < entry.path.as_bstr()).is_some() {}
-                if let Some(old) = known.next_if(|old| old.path(&seen.manifest) == entry.path.as_bstr()) {
+                let old = known.next_if(|old| old.path(&seen.manifest) == entry.path.as_bstr());
+                // A submodule is a folder: the manifest says nothing of it, whatever was at its path before.
+                if let Some(old) = old.filter(|_| entry.kind != Kind::Submodule) {
                     *stat = old.stat;
                 }
             }
         }
         for (at, stat) in done {
             stats[*at] = *stat;
-        }
-        for (entry, stat) in self.listing.entries().iter().zip(&mut stats) {
-            if entry.kind == Kind::Submodule {
-                *stat = Stat::default();
-            }
         }
         stats
     }
@@ -260,9 +257,4 @@ fn same_attributes(manifest: &State, listing: &Listing) -> bool {
 fn now() -> Mtime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Mtime { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() }
-}
-
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
-    let path: PathBuf = path.to_owned();
-    move |source| Error::Io { doing, path, source }
 }

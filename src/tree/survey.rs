@@ -18,11 +18,13 @@ use gix::index::entry::Mode;
 use gix::index::{Entry as IndexEntry, State};
 
 use super::Kind;
+use super::parallel::on_all_cores;
 use super::plan::{Known, Mtime, OnDisk, parent};
+use super::write::join;
 use crate::deadline::{Deadline, Expired};
 
-/// More threads only wait for the file system.
-const MOST_THREADS: usize = 8;
+/// Below so many folders a second thread costs more than it brings.
+const ALONE: usize = 16;
 
 /// The disk's side of a tree.
 #[derive(Debug, Default)]
@@ -52,7 +54,7 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
     let folders: Vec<&BStr> = layout.folders.keys().copied().collect();
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Survey { intact: vec![false; manifest.entries().len()], ..Survey::default() });
-    let work = || -> Result<(), Error> {
+    let work = |()| -> Result<(), Error> {
         let mut seen = Seen::default();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -68,18 +70,7 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
         found.extras.extend(seen.extras);
         Ok(())
     };
-    let threads = match folders.len() {
-        0..16 => 1,
-        _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)),
-    };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let first = work();
-        others.into_iter().fold(first, |result, other| {
-            let ended = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            result.and(ended)
-        })
-    })?;
+    on_all_cores(folders.len() >= ALONE, || (), work)?;
     let mut found = found.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     found.extras.sort();
     found.forget_detours(manifest);
@@ -90,7 +81,7 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
 pub fn folders(dir: &Path, manifest: &State) -> io::Result<Survey> {
     let mut survey = Survey { intact: vec![true; manifest.entries().len()], ..Survey::default() };
     for folder in Layout::of(manifest).folders.keys() {
-        let meta = fs::symlink_metadata(dir.join(Path::new(std::ffi::OsStr::from_bytes(folder))))?;
+        let meta = fs::symlink_metadata(join(dir, folder))?;
         survey.folders.insert((*folder).to_owned(), mtime_of(&meta));
     }
     Ok(survey)
@@ -191,7 +182,7 @@ fn look(
     layout: &Layout<'_>,
     seen: &mut Seen,
 ) -> Result<(), Error> {
-    let path = dir.join(Path::new(std::ffi::OsStr::from_bytes(folder)));
+    let path = join(dir, folder);
     let listing = match fs::symlink_metadata(&path) {
         Ok(meta) if meta.is_dir() => {
             seen.folders.push((folder.to_owned(), mtime_of(&meta)));

@@ -21,6 +21,7 @@ use gix::objs::Find as _;
 use rustix::fs::{Mode, OFlags};
 
 use super::attributes::Converter;
+use super::parallel::on_all_cores;
 use super::plan::{Mtime, Plan, Work};
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
@@ -32,8 +33,6 @@ use crate::git::store::Objects;
 const BATCH: usize = 256;
 /// Below this a second thread costs more than it brings.
 const ALONE: usize = 256;
-/// More threads only wait for the file system.
-const MOST_THREADS: usize = 8;
 
 /// Why a tree could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -158,13 +157,9 @@ impl Apply<'_> {
         // Names are looked up from here, so that no file costs a walk from the root of the file system.
         let top = File::open(dir).map_err(failed("open the folder", dir))?;
         let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
-        let threads = match works.len() {
-            n if n < ALONE => 1,
-            _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)),
-        };
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
-        let work = |objects: Objects, converter: Option<Converter>| -> Result<(), Error> {
+        let work = |(objects, converter): (Objects, Option<Converter>)| -> Result<(), Error> {
             let mut writer = Writer { apply: self, objects, converter, dir, top: &top, blob: Vec::new() };
             let mut done = Vec::new();
             loop {
@@ -181,19 +176,8 @@ impl Apply<'_> {
                 }
             }
         };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads)
-                .map(|_| {
-                    let (objects, converter) = (objects.clone(), converter.cloned());
-                    scope.spawn(|| work(objects, converter))
-                })
-                .collect();
-            let first = work(objects.clone(), converter.cloned());
-            others.into_iter().fold(first, |result, other| {
-                let ended = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                result.and(ended)
-            })
-        })?;
+        let tools = || (objects.clone(), converter.cloned());
+        on_all_cores(works.len() >= ALONE, tools, work)?;
         Ok(all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }
@@ -349,11 +333,11 @@ fn to_path(bytes: &BStr) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
-fn join(dir: &Path, path: &BStr) -> PathBuf {
+pub(super) fn join(dir: &Path, path: &BStr) -> PathBuf {
     dir.join(to_path(path))
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::Io { doing, path, source }
 }
