@@ -340,6 +340,18 @@ fn rules_that_change_bytes_make_every_file_new() {
     assert_eq!(String::from_utf8_lossy(&status.stdout), "");
 }
 
+#[test]
+fn a_change_deep_inside_leaves_the_time_of_the_top_folder() {
+    let mut world = World::new();
+    let mut times = Vec::new();
+    for n in 0..4 {
+        let commit = world.repo.commit(&[("top.py", "1"), ("dags/a.py", &n.to_string())]);
+        world.publish(&commit);
+        times.push(look(world.tree())[Path::new("")].2);
+    }
+    assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
+}
+
 /// Three trees of two folders: the third is to be built from the first.
 fn two_trees(world: &mut World) -> PathBuf {
     for n in 0..2 {

@@ -189,6 +189,8 @@ impl Job<'_> {
         })?;
         write::remove_extras(self.new, &survey.extras)?;
         survey.forget_extras();
+        // It is about to get the `.git` file of the tree that it becomes.
+        survey.forget_top();
         Ok(Seen { manifest, survey })
     }
 

@@ -118,6 +118,11 @@ impl Survey {
         }
     }
 
+    /// After the tree got another `.git` file: that changed the time of its top folder.
+    pub fn forget_top(&mut self) {
+        self.folders.entry(BString::default()).and_modify(|mtime| *mtime = Mtime::default());
+    }
+
     /// The tree for the planner.
     pub fn on_disk<'a>(&'a self, manifest: &'a State) -> OnDisk<'a> {
         let known = |(entry, intact): (&'a IndexEntry, &bool)| Known {
