@@ -5,16 +5,15 @@
 //! paths that readers need are relative. A tree whose index is missing does not exist.
 
 use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use gix::index::entry::{Flags, Mode, Stat};
-use gix::oid;
+use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
 use crate::path::relative;
-use crate::umask::write;
+use crate::umask::{create, write};
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
 ///
@@ -109,14 +108,14 @@ pub fn prepare(
     Ok(admin)
 }
 
-/// Writes the index. `stats` are in the order of the listing.
+/// Writes the index, and returns its checksum. `stats` are in the order of the listing.
 pub fn write_index(
     admin: &Path,
     hash: gix::hash::Kind,
     listing: &Listing,
     stats: &[Stat],
     group_write: bool,
-) -> io::Result<()> {
+) -> io::Result<ObjectId> {
     let mut state = gix::index::State::new(hash);
     for (entry, stat) in listing.entries().iter().zip(stats) {
         let mode = match entry.kind {
@@ -128,13 +127,18 @@ pub fn write_index(
         state.dangerously_push_entry(*stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
     }
     state.sort_entries();
-    let mut index = gix::index::File::from_state(state, admin.join("index"));
-    index
-        .write(gix::index::write::Options::default())
-        .map_err(|err| io::Error::other(err.probable_cause().to_string()))?;
-    // gix takes the umask as it is, and knows no group.
-    let mode = crate::umask::apply(if group_write { 0o664 } else { 0o644 }, group_write);
-    fs::set_permissions(admin.join("index"), fs::Permissions::from_mode(mode))
+    let temp = admin.join("index.lock");
+    let file = create(&temp, group_write)?;
+    // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
+    let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(file, hash));
+    let in_git = |err: gix::Error| io::Error::other(err.probable_cause().to_string());
+    state.write_to(&mut out, gix::index::write::Options::default()).map_err(in_git)?;
+    let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let (mut file, checksum) = (hashed.inner, hashed.hash.try_finalize());
+    let checksum = checksum.map_err(|err| io::Error::other(err.to_string()))?;
+    file.write_all(checksum.as_slice())?;
+    fs::rename(&temp, admin.join("index"))?;
+    Ok(checksum)
 }
 
 /// How many entries the index has.

@@ -109,6 +109,13 @@ impl Survey {
         self.extras = extras.into_iter().filter(|extra| real.contains(parent(extra.as_ref()))).collect();
     }
 
+    /// Whether the folders of the tree, which is at `dir` now, have the times that were seen: nothing was made or removed since.
+    pub fn has_same_folders(&self, dir: &Path) -> bool {
+        self.folders.iter().all(|(folder, mtime)| {
+            fs::symlink_metadata(join(dir, folder.as_ref())).is_ok_and(|meta| mtime_of(&meta) == *mtime)
+        })
+    }
+
     /// After the extras were removed: that changed the times of their folders.
     pub fn forget_extras(&mut self) {
         for extra in std::mem::take(&mut self.extras) {
@@ -254,7 +261,7 @@ fn mtime_of(meta: &fs::Metadata) -> Mtime {
     Mtime { seconds: meta.mtime(), nanos: meta.mtime_nsec() as u32 }
 }
 
-fn kind_of(mode: Mode) -> Kind {
+pub(super) fn kind_of(mode: Mode) -> Kind {
     match mode {
         Mode::FILE_EXECUTABLE => Kind::Executable,
         Mode::SYMLINK => Kind::Symlink,
