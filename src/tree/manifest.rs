@@ -6,15 +6,14 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gix::index::entry::{Flags, Mode, Stat};
 use gix::oid;
 
 use super::{Kind, Listing};
+use crate::disk::{self, Point, write_ours};
 use crate::path::relative;
-use crate::umask::write;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
 ///
@@ -72,7 +71,7 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
 /// Makes a damaged tree one that does not exist: it is built again, beside it, and readers keep it until then.
 pub fn disown(tree: &Path, store: &Path) -> io::Result<()> {
     match admin_of(tree, store) {
-        Some(admin) => fs::remove_file(admin.join("index")),
+        Some(admin) => disk::remove_file(Point::TreeIndexDisown, &admin.join("index")),
         None => Ok(()),
     }
 }
@@ -94,18 +93,20 @@ pub fn prepare(
         .find(|name| fs::symlink_metadata(store.join("worktrees").join(name)).is_err())
         .expect("there is always another number");
     let admin = store.join("worktrees").join(name);
-    crate::umask::make_dirs(&admin, group_write)?;
-    write(&admin.join("HEAD"), format!("{hex}\n"), group_write)?;
-    write(&admin.join("commondir"), "../..\n", group_write)?;
+    disk::make_dirs(Point::TreeAdminMake, &admin, group_write)?;
+    write_ours(Point::TreeAdminHead, &admin.join("HEAD"), format!("{hex}\n"), group_write)?;
+    write_ours(Point::TreeAdminCommondir, &admin.join("commondir"), "../..\n", group_write)?;
     // For `git worktree list` and `prune`, which old gits can only follow by an absolute path.
-    write(&admin.join("gitdir"), format!("{}\n", place.join(".git").display()), group_write)?;
+    let back = format!("{}\n", place.join(".git").display());
+    write_ours(Point::TreeAdminGitdir, &admin.join("gitdir"), back, group_write)?;
     let gitdir = relative(place, &admin);
     // In a spare it may be anything by now, also a link to a file of somebody.
-    match fs::remove_file(new.join(".git")) {
+    match disk::remove_file(Point::TreeGitfileRemove, &new.join(".git")) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    write(&new.join(".git"), format!("gitdir: {}\n", gitdir.display()), group_write)?;
+    let to = format!("gitdir: {}\n", gitdir.display());
+    write_ours(Point::TreeGitfileWrite, &new.join(".git"), to, group_write)?;
     Ok(admin)
 }
 
@@ -129,12 +130,13 @@ pub fn write_index(
     }
     state.sort_entries();
     let mut index = gix::index::File::from_state(state, admin.join("index"));
-    index
-        .write(gix::index::write::Options::default())
-        .map_err(|err| io::Error::other(err.probable_cause().to_string()))?;
+    disk::around(Point::TreeIndexWrite, || {
+        let written = index.write(gix::index::write::Options::default());
+        written.map_err(|err| io::Error::other(err.probable_cause().to_string()))
+    })?;
     // gix takes the umask as it is, and knows no group.
     let mode = crate::umask::apply(if group_write { 0o664 } else { 0o644 }, group_write);
-    fs::set_permissions(admin.join("index"), fs::Permissions::from_mode(mode))
+    disk::set_mode(Point::TreeIndexMode, &admin.join("index"), mode)
 }
 
 /// How many entries the index has.

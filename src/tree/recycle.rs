@@ -7,7 +7,6 @@
 //! Without a spare, or with one that cannot be used, the same starts from an empty folder: every file is written, and those that
 //! readers already have come with their times.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
@@ -22,8 +21,8 @@ use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
 use super::{Kind, Listing, manifest};
 use crate::deadline::Deadline;
+use crate::disk::{self, Point};
 use crate::git::store::Objects;
-use crate::umask::make_dirs;
 
 /// A tree on disk that helps to build the next one.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +95,8 @@ impl Job<'_> {
                 other => return other,
             }
         }
-        make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
+        disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
+            .map_err(failed("make the folder", self.new))?;
         self.build(objects, None, current.as_ref())
     }
 
@@ -144,7 +144,7 @@ impl Job<'_> {
     fn take_spare(&self) -> Result<Option<Seen>, Error> {
         let Some(help) = self.spare else { return Ok(None) };
         let manifest = read_manifest(help.path, self.store, self.commit.kind(), true);
-        if fs::rename(help.path, self.new).is_err() {
+        if disk::rename(Point::TreeSpareTake, help.path, self.new).is_err() {
             return Ok(None);
         }
         // From here on it is no tree any more.
@@ -179,7 +179,7 @@ impl Job<'_> {
     }
 
     fn discard_files(&self) -> Result<(), Error> {
-        fs::rename(self.new, self.trash).map_err(failed("put aside", self.new))
+        disk::rename(Point::TreeSpareDiscard, self.new, self.trash).map_err(failed("put aside", self.new))
     }
 
     fn look_at_spare(&self, manifest: State) -> Result<Seen, Error> {
@@ -233,11 +233,11 @@ fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind, verified: boo
 
 /// The manifest first, then the rest.
 fn remove_admin(admin: &Path) -> io::Result<()> {
-    match fs::remove_file(admin.join("index")) {
+    match disk::remove_file(Point::TreeSpareIndex, &admin.join("index")) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    fs::remove_dir_all(admin)
+    disk::remove_dir_all(Point::TreeSpareAdmin, admin)
 }
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.
