@@ -19,6 +19,7 @@ use super::source::{self, Live, Source};
 use crate::check::Verdict;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
+use crate::disk::{self, Point};
 use crate::error::Remedy;
 use crate::git;
 use crate::git::diff::Changes;
@@ -320,9 +321,11 @@ impl Pass<'_> {
             let done = job.run(objects, looked).map_err(broken_write)?;
             tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
-                crate::umask::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
+                disk::make_dirs(Point::TreePlaceMake, parent, group)
+                    .map_err(on_disk("make the folder", parent))?;
             }
-            std::fs::rename(&new, &place).map_err(on_disk("put in place the tree", &place))?;
+            disk::rename(Point::TreePlaceRename, &new, &place)
+                .map_err(on_disk("put in place the tree", &place))?;
             Ok(done.manifest)
         };
         let manifest = build()

@@ -5,7 +5,7 @@
 //! absent and is replaced by the next publish.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::layout::{Layout, unique};
 use super::lock::RootLock;
+use crate::disk::{self, Point};
 
 /// Grows when an older dagsync would misread the file.
 const VERSION: u32 = 1;
@@ -137,13 +138,14 @@ impl State {
         let path = dir.join("state.json");
         let temp = dir.join(format!("state-{}.tmp", unique()));
         let write = || -> io::Result<()> {
-            let mut file = crate::umask::create(&temp, layout.group_write)?;
-            file.write_all(&serde_json::to_vec_pretty(self).expect("plain data"))?;
-            file.sync_all()?;
-            fs::rename(&temp, &path)
+            let file = disk::create_ours(Point::PublishStateCreate, &temp, layout.group_write)?;
+            let text = serde_json::to_vec_pretty(self).expect("plain data");
+            file.write_all(Point::PublishStateWrite, &text)?;
+            file.sync_all(Point::PublishStateSync)?;
+            disk::rename(Point::PublishStateRename, &temp, &path)
         };
         write().map_err(|err| {
-            let _ = fs::remove_file(&temp);
+            let _ = disk::remove_file(Point::PublishStateDiscard, &temp);
             Error::io("write", &path)(err)
         })
     }

@@ -5,15 +5,15 @@
 //! paths that readers need are relative. A tree whose index is missing does not exist.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use gix::index::entry::{Flags, Mode, Stat};
 use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
+use crate::disk::{self, Point, Writable, create_ours, write_ours};
 use crate::path::relative;
-use crate::umask::{create, write};
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
 ///
@@ -71,7 +71,7 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
 /// Makes a damaged tree one that does not exist: it is built again, beside it, and readers keep it until then.
 pub fn disown(tree: &Path, store: &Path) -> io::Result<()> {
     match admin_of(tree, store) {
-        Some(admin) => fs::remove_file(admin.join("index")),
+        Some(admin) => disk::remove_file(Point::TreeIndexDisown, &admin.join("index")),
         None => Ok(()),
     }
 }
@@ -93,18 +93,20 @@ pub fn prepare(
         .find(|name| fs::symlink_metadata(store.join("worktrees").join(name)).is_err())
         .expect("there is always another number");
     let admin = store.join("worktrees").join(name);
-    crate::umask::make_dirs(&admin, group_write)?;
-    write(&admin.join("HEAD"), format!("{hex}\n"), group_write)?;
-    write(&admin.join("commondir"), "../..\n", group_write)?;
+    disk::make_dirs(Point::TreeAdminMake, &admin, group_write)?;
+    write_ours(Point::TreeAdminHead, &admin.join("HEAD"), format!("{hex}\n"), group_write)?;
+    write_ours(Point::TreeAdminCommondir, &admin.join("commondir"), "../..\n", group_write)?;
     // For `git worktree list` and `prune`, which old gits can only follow by an absolute path.
-    write(&admin.join("gitdir"), format!("{}\n", place.join(".git").display()), group_write)?;
+    let back = format!("{}\n", place.join(".git").display());
+    write_ours(Point::TreeAdminGitdir, &admin.join("gitdir"), back, group_write)?;
     let gitdir = relative(place, &admin);
     // In a spare it may be anything by now, also a link to a file of somebody.
-    match fs::remove_file(new.join(".git")) {
+    match disk::remove_file(Point::TreeGitfileRemove, &new.join(".git")) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    write(&new.join(".git"), format!("gitdir: {}\n", gitdir.display()), group_write)?;
+    let to = format!("gitdir: {}\n", gitdir.display());
+    write_ours(Point::TreeGitfileWrite, &new.join(".git"), to, group_write)?;
     Ok(admin)
 }
 
@@ -128,17 +130,34 @@ pub fn write_index(
     }
     state.sort_entries();
     let temp = admin.join("index.lock");
-    let file = create(&temp, group_write)?;
+    let file = create_ours(Point::TreeIndexCreate, &temp, group_write)?;
     // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
-    let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(file, hash));
-    let in_git = |err: gix::Error| io::Error::other(err.probable_cause().to_string());
+    let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(Out(&file), hash));
+    // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
+    let in_git = |err: gix::Error| {
+        let code = err.downcast_any_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        code.map_or_else(|| io::Error::other(err.probable_cause().to_string()), io::Error::from_raw_os_error)
+    };
     state.write_to(&mut out, gix::index::write::Options::default()).map_err(in_git)?;
     let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    let (mut file, checksum) = (hashed.inner, hashed.hash.try_finalize());
-    let checksum = checksum.map_err(|err| io::Error::other(err.to_string()))?;
-    file.write_all(checksum.as_slice())?;
-    fs::rename(&temp, admin.join("index"))?;
+    let checksum = hashed.hash.try_finalize().map_err(|err| io::Error::other(err.to_string()))?;
+    file.write_all(Point::TreeIndexWrite, checksum.as_slice())?;
+    disk::rename(Point::TreeIndexRename, &temp, &admin.join("index"))?;
     Ok(checksum)
+}
+
+/// The index on its way to the disk.
+struct Out<'a>(&'a Writable);
+
+impl io::Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(Point::TreeIndexWrite, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How many entries the index has.

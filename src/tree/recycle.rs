@@ -8,7 +8,6 @@
 //! Without a spare, or with one that cannot be used, the same starts from an empty folder: every file is written, and those that
 //! readers already have come with their times.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,8 +23,8 @@ use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
 use super::{Kind, Listing, manifest};
 use crate::deadline::Deadline;
+use crate::disk::{self, Point};
 use crate::git::store::Objects;
-use crate::umask::make_dirs;
 
 /// A fetch may take long, and a look at a tree is worth less the older it is.
 const LOOK_IS_GOOD_FOR: Duration = Duration::from_secs(2);
@@ -159,7 +158,8 @@ impl Job<'_> {
                 other => return other,
             }
         }
-        make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
+        disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
+            .map_err(failed("make the folder", self.new))?;
         self.build(objects, None, current.as_ref())
     }
 
@@ -204,7 +204,7 @@ impl Job<'_> {
     /// Makes the spare private; `None` if there is none that can be used, and then nothing is at `new`.
     fn take_spare(&self, seen: Option<Seen>) -> Result<Option<Seen>, Error> {
         let Some(help) = self.spare else { return Ok(None) };
-        if fs::rename(help.path, self.new).is_err() {
+        if disk::rename(Point::TreeSpareTake, help.path, self.new).is_err() {
             return Ok(None);
         }
         // From here on it is no tree any more.
@@ -241,7 +241,7 @@ impl Job<'_> {
     }
 
     fn discard_files(&self) -> Result<(), Error> {
-        fs::rename(self.new, self.trash).map_err(failed("put aside", self.new))
+        disk::rename(Point::TreeSpareDiscard, self.new, self.trash).map_err(failed("put aside", self.new))
     }
 
     /// Removes from the spare what its manifest does not know.
@@ -294,11 +294,11 @@ fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<(St
 
 /// The manifest first, then the rest.
 fn remove_admin(admin: &Path) -> io::Result<()> {
-    match fs::remove_file(admin.join("index")) {
+    match disk::remove_file(Point::TreeSpareIndex, &admin.join("index")) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    fs::remove_dir_all(admin)
+    disk::remove_dir_all(Point::TreeSpareAdmin, admin)
 }
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.
