@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Mode;
 use gix::index::{Entry as IndexEntry, State};
-use rustix::fs::{AtFlags, FileType, Mode as RawMode, OFlags, RawDir, Stat as RawStat};
+use rustix::fs::{AtFlags, FileType, RawDir, Stat};
 use rustix::io::Errno;
 
 use super::Kind;
@@ -21,6 +21,7 @@ use super::parallel::on_all_cores;
 use super::plan::{Known, Mtime, OnDisk, parent};
 use super::write::join;
 use crate::deadline::{Deadline, Expired};
+use crate::disk;
 
 /// Below so many folders a second thread costs more than it brings.
 const ALONE: usize = 16;
@@ -206,11 +207,10 @@ fn look(
     layout: &Layout<'_>,
     seen: &mut Seen,
 ) -> Result<(), Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = match rustix::fs::open(join(dir, folder), flags, RawMode::empty()) {
+    let open = match disk::open_folder(&join(dir, folder)) {
         // Gone, or something else now (then its own parent reports it): everything in it is missing.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-        other => other.map_err(io::Error::from)?,
+        Err(err) if is_elsewhere(&err) => return Ok(()),
+        other => other?,
     };
     let stat = rustix::fs::fstat(&open).map_err(io::Error::from)?;
     seen.folders.push((folder.to_owned(), mtime_of(&stat)));
@@ -253,9 +253,13 @@ fn look(
     Ok(())
 }
 
+fn is_elsewhere(err: &io::Error) -> bool {
+    matches!(Errno::from_io_error(err), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+}
+
 /// Whether the kernel says what the manifest says. The inode tells a copy from the file that we wrote; the ctime, which nobody
 /// can set, that its content, mode and owner are still ours, whatever was done to its mtime.
-fn is_intact(entry: &IndexEntry, found: &RawStat) -> bool {
+fn is_intact(entry: &IndexEntry, found: &Stat) -> bool {
     let stat = &entry.stat;
     let kind = FileType::from_raw_mode(found.st_mode);
     let kind = match entry.mode {
@@ -272,7 +276,7 @@ fn is_intact(entry: &IndexEntry, found: &RawStat) -> bool {
         && u64::from(stat.ctime.nsecs) == found.st_ctime_nsec
 }
 
-fn mtime_of(stat: &RawStat) -> Mtime {
+fn mtime_of(stat: &Stat) -> Mtime {
     Mtime { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
 }
 
