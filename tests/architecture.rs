@@ -135,7 +135,11 @@ const READS: &[&str] = &[
     "read_link",
     "read_to_string",
     "symlink_metadata",
+    "lstat",
+    "fstat",
+    "statat",
     "self",
+    "AtFlags",
     "DirEntry",
     "File",
     "FileType",
@@ -144,6 +148,8 @@ const READS: &[&str] = &[
     "MetadataExt as _",
     "Permissions",
     "PermissionsExt as _",
+    "RawDir",
+    "Stat",
     "TryLockError",
 ];
 

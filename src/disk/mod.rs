@@ -100,6 +100,12 @@ pub(crate) fn sync_folder(point: Point, folder: &File) -> io::Result<()> {
     around(point, || folder.sync_all())
 }
 
+/// Opens a folder to look at what is in it: a read, here because what else `open(2)` does is here. Never through a link.
+pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
 /// Makes or empties a file; `mode` minus the umask when it is made.
 pub(crate) fn create(point: Point, path: &Path, mode: u32) -> io::Result<Writable> {
     let mut options = OpenOptions::new();

@@ -156,10 +156,12 @@ points! {
     TreeKeptTime = "tree.kept.time";
     /// A private folder with folders of the wrong time; the next start removes it.
     TreeFolderTime = "tree.folder.time";
-    /// A private folder with all its files and no index, or with its `index.lock`, or with its index; the next start removes it.
+    /// A private folder with all its files and no index, or an empty `index.lock`; the next start removes it.
+    TreeIndexCreate = "tree.index.create";
+    /// A private folder with all its files, and an `index.lock`, whole or not; the next start removes it.
     TreeIndexWrite = "tree.index.write";
-    /// A private folder with an index of other rights; the next start removes it.
-    TreeIndexMode = "tree.index.mode";
+    /// A private folder with an `index.lock` or its index; the next start removes it.
+    TreeIndexRename = "tree.index.rename";
     /// A private folder, whole, and an empty `again-<n>`; the next start removes both.
     TreePlaceMake = "tree.place.make";
     /// A whole tree under a private name, which the next start removes, or under its own, which counts as a replaced one.

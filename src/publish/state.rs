@@ -48,8 +48,21 @@ pub struct Published {
     /// Bytes of its files.
     #[serde(default)]
     pub bytes: u64,
+    /// What its manifest is worth.
+    #[serde(default)]
+    pub passed: Option<Passed>,
     /// When, in seconds since 1970.
     pub at: u64,
+}
+
+/// A manifest that holds just what passed the rules for trees, with the sizes of the blobs: the next tree need not be looked
+/// through where it is the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The rules.
+    pub rules: String,
+    /// The manifest's checksum, in hex: somebody's git may write it again.
+    pub manifest: String,
 }
 
 impl Published {

@@ -9,10 +9,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use gix::index::entry::{Flags, Mode, Stat};
-use gix::oid;
+use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
-use crate::disk::{self, Point, write_ours};
+use crate::disk::{self, Point, Writable, create_ours, write_ours};
 use crate::path::relative;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
@@ -110,14 +110,14 @@ pub fn prepare(
     Ok(admin)
 }
 
-/// Writes the index. `stats` are in the order of the listing.
+/// Writes the index, and returns its checksum. `stats` are in the order of the listing.
 pub fn write_index(
     admin: &Path,
     hash: gix::hash::Kind,
     listing: &Listing,
     stats: &[Stat],
     group_write: bool,
-) -> io::Result<()> {
+) -> io::Result<ObjectId> {
     let mut state = gix::index::State::new(hash);
     for (entry, stat) in listing.entries().iter().zip(stats) {
         let mode = match entry.kind {
@@ -129,14 +129,35 @@ pub fn write_index(
         state.dangerously_push_entry(*stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
     }
     state.sort_entries();
-    let mut index = gix::index::File::from_state(state, admin.join("index"));
-    disk::around(Point::TreeIndexWrite, || {
-        let written = index.write(gix::index::write::Options::default());
-        written.map_err(|err| io::Error::other(err.probable_cause().to_string()))
-    })?;
-    // gix takes the umask as it is, and knows no group.
-    let mode = crate::umask::apply(if group_write { 0o664 } else { 0o644 }, group_write);
-    disk::set_mode(Point::TreeIndexMode, &admin.join("index"), mode)
+    let temp = admin.join("index.lock");
+    let file = create_ours(Point::TreeIndexCreate, &temp, group_write)?;
+    // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
+    let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(Out(&file), hash));
+    // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
+    let in_git = |err: gix::Error| {
+        let code = err.downcast_any_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        code.map_or_else(|| io::Error::other(err.probable_cause().to_string()), io::Error::from_raw_os_error)
+    };
+    state.write_to(&mut out, gix::index::write::Options::default()).map_err(in_git)?;
+    let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let checksum = hashed.hash.try_finalize().map_err(|err| io::Error::other(err.to_string()))?;
+    file.write_all(Point::TreeIndexWrite, checksum.as_slice())?;
+    disk::rename(Point::TreeIndexRename, &temp, &admin.join("index"))?;
+    Ok(checksum)
+}
+
+/// The index on its way to the disk.
+struct Out<'a>(&'a Writable);
+
+impl io::Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(Point::TreeIndexWrite, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How many entries the index has.
