@@ -238,6 +238,20 @@ fn a_change_deep_inside_leaves_the_time_of_the_top_folder() {
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
 }
 
+/// What a clock leaves that was set back: the folder that readers have seen is from the future.
+#[test]
+fn a_new_listing_is_later_for_python_even_when_the_clock_was_set_back() {
+    let mut world = World::new();
+    let first = world.repo.commit(&[("dags/a.py", "1")]);
+    world.publish(&first);
+    let ahead = std::time::SystemTime::now() + Duration::from_secs(3600);
+    fs::File::open(world.tree().join("dags")).unwrap().set_modified(ahead).unwrap();
+    let before = look(world.tree());
+    let second = world.repo.commit(&[("dags/new.py", "1")]);
+    world.publish(&second);
+    compare(&before, &look(world.tree()));
+}
+
 /// Three trees of two folders: the third is to be built from the first.
 fn two_trees(world: &mut World) -> PathBuf {
     for n in 0..2 {
