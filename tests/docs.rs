@@ -131,6 +131,7 @@ fn flags_and_variables_in_the_documents_exist() {
         "--now",
         "--bench",
         "--large",
+        "--on",
         "--only",
         "--quick",
         "DAGSYNC_BENCH_BINARY",

@@ -1,8 +1,8 @@
 //! Trees built from spares, one after the other, against git's own checkout of the same commits.
 
+mod seen;
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use dagsync::tree::attributes::Converter;
 use dagsync::tree::recycle::{self, Done, Help, Job};
 use dagsync::tree::{Earlier, Policy, walk, walk_after};
 use gix::ObjectId;
+use seen::{Dice, Seen, checkout, compare, git_finds_nothing, look, mutate, without_times};
 use support::{Repo, temp};
 use tempfile::TempDir;
 
@@ -102,110 +103,15 @@ fn fastrand_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Kind and mode, content or target, mtime.
-type Facts = (u32, Vec<u8>, (i64, i64));
-/// Every path but `.git`.
-type Seen = BTreeMap<PathBuf, Facts>;
-
-fn look(root: &Path) -> Seen {
-    let mut seen = Seen::new();
-    let mut queue = vec![root.to_owned()];
-    while let Some(path) = queue.pop() {
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let content = if meta.is_dir() {
-            let children = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-            queue.extend(children.filter(|child| child != &root.join(".git")));
-            Vec::new()
-        } else if meta.is_symlink() {
-            fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
-        } else {
-            fs::read(&path).unwrap()
-        };
-        let name = path.strip_prefix(root).unwrap().to_owned();
-        seen.insert(name, (meta.mode(), content, (meta.mtime(), meta.mtime_nsec())));
-    }
-    seen
-}
-
-fn listing(seen: &Seen, folder: &Path) -> Vec<(PathBuf, bool)> {
-    let inside = |(path, (mode, ..)): (&PathBuf, &Facts)| {
-        (path.parent() == Some(folder)).then(|| (path.clone(), mode & 0o170000 == 0o040000))
-    };
-    seen.iter().filter_map(inside).collect()
-}
-
-/// What the design promises of two trees that readers see one after the other.
-fn compare(before: &Seen, after: &Seen) {
-    for (path, (mode, content, mtime)) in after {
-        let Some((was_mode, was, was_at)) = before.get(path) else { continue };
-        let is_folder = mode & 0o170000 == 0o040000;
-        if is_folder && mode == was_mode {
-            if listing(before, path) == listing(after, path) {
-                assert_eq!(mtime, was_at, "{} lists the same", path.display());
-            } else {
-                assert!(mtime > was_at, "{} is later", path.display());
-            }
-        } else if (mode, content) == (was_mode, was) {
-            assert_eq!(mtime, was_at, "{} is the same", path.display());
-        } else if !is_folder && was_mode & 0o170000 != 0o040000 {
-            assert!(mtime.0 > was_at.0, "{} is later by the whole second", path.display());
-        }
-    }
-}
-
-/// Random edits, additions, removals, renames, modes, links and kinds, as a new commit.
-fn mutate(repo: &Repo, dice: &mut fastrand::Rng) -> String {
-    const NAMES: &[&str] = &["a.py", "b", "dags", "ü.py", "x y", "lib", "c.txt", "empty"];
-    for _ in 0..dice.usize(1..6) {
-        let deep = dice.usize(1..4);
-        let path = (0..deep).map(|_| NAMES[dice.usize(..NAMES.len())]).collect::<Vec<_>>().join("/");
-        let full = repo.work().join(&path);
-        let blocked = full
-            .ancestors()
-            .skip(1)
-            .take_while(|up| *up != repo.work())
-            .any(|up| fs::symlink_metadata(up).is_ok_and(|meta| !meta.is_dir()));
-        match dice.u8(..10) {
-            0..=1 => {
-                let _ = fs::remove_file(&full).or_else(|_| fs::remove_dir_all(&full));
-            }
-            _ if blocked => {}
-            2 => {
-                let to = repo.work().join(format!("moved-{}", dice.u8(..3)));
-                let _ = fs::rename(&full, to);
-            }
-            3 if full.is_file() => drop(repo.chmod(&path, if dice.bool() { 0o755 } else { 0o644 })),
-            4 => {
-                let _ = fs::remove_file(&full).or_else(|_| fs::remove_dir_all(&full));
-                repo.symlink(&path, NAMES[dice.usize(..NAMES.len())]);
-            }
-            _ => {
-                if full.is_dir() && !full.is_symlink() {
-                    let _ = fs::remove_dir_all(&full);
-                } else {
-                    let _ = fs::remove_file(&full);
-                }
-                // Few sizes, so that a change often keeps the size.
-                let text: String = (0..dice.usize(1..3)).map(|_| dice.lowercase()).collect();
-                repo.write(&path, text);
-            }
-        }
-    }
-    // Twins that differ in case; links there would be refused on any volume.
-    repo.write(if dice.bool() { "twin.py" } else { "TWIN.py" }, dice.lowercase().to_string());
-    repo.commit_all("mutated")
-}
-
 #[test]
 fn trees_from_spares_equal_a_checkout_and_keep_the_times_of_what_is_the_same() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut dice = fastrand::Rng::with_seed(seed);
+    const NAMES: &[&str] = &["a.py", "b", "dags", "ü.py", "x y", "lib", "c.txt", "empty"];
+    let mut dice = Dice::new();
     let mut world = World::new();
     world.repo.commit(&[("dags/a.py", "1"), ("lib/b.py", "2")]);
     let mut before = Seen::new();
     for step in 0..60 {
-        let commit = mutate(&world.repo, &mut dice);
+        let commit = mutate(&world.repo, &mut dice.rng, NAMES, str::to_owned);
         if step % 7 == 3
             && let Some(spare) = &world.spare
         {
@@ -220,28 +126,10 @@ fn trees_from_spares_equal_a_checkout_and_keep_the_times_of_what_is_the_same() {
         }
         world.publish(&commit);
         let after = look(world.tree());
-        let checkout = world.dir.path().join("checkout");
-        let _ = fs::remove_dir_all(&checkout);
-        fs::create_dir(&checkout).unwrap();
-        let target = checkout.to_str().unwrap();
-        world.repo.git(&["--work-tree", target, "checkout", "--force", &commit, "--", "."]);
-        let strip = |seen: Seen| -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
-            seen.into_iter().map(|(path, (mode, content, _))| (path, (mode, content))).collect()
-        };
-        assert_eq!(strip(after.clone()), strip(look(&checkout)), "step {step}");
+        let theirs = checkout(&world.repo, &commit, &world.dir.path().join("checkout"));
+        assert_eq!(without_times(&after), without_times(&theirs), "step {step}");
         compare(&before, &after);
-        let status = support::repo::git()
-            .arg("-C")
-            .arg(world.tree())
-            .args(["status", "--porcelain"])
-            .output()
-            .unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&status.stdout),
-            "",
-            "{}",
-            String::from_utf8_lossy(&status.stderr)
-        );
+        git_finds_nothing(world.tree());
         before = after;
     }
 }
@@ -347,9 +235,7 @@ fn rules_that_change_bytes_make_every_file_new() {
             "{name}: the same blob, other bytes, a later time"
         );
     }
-    let status =
-        support::repo::git().arg("-C").arg(world.tree()).args(["status", "--porcelain"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&status.stdout), "");
+    git_finds_nothing(world.tree());
 }
 
 #[test]
@@ -362,6 +248,20 @@ fn a_change_deep_inside_leaves_the_time_of_the_top_folder() {
         times.push(look(world.tree())[Path::new("")].2);
     }
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
+}
+
+/// What a clock leaves that was set back: the folder that readers have seen is from the future.
+#[test]
+fn a_new_listing_is_later_for_python_even_when_the_clock_was_set_back() {
+    let mut world = World::new();
+    let first = world.repo.commit(&[("dags/a.py", "1")]);
+    world.publish(&first);
+    let ahead = std::time::SystemTime::now() + Duration::from_secs(3600);
+    fs::File::open(world.tree().join("dags")).unwrap().set_modified(ahead).unwrap();
+    let before = look(world.tree());
+    let second = world.repo.commit(&[("dags/new.py", "1")]);
+    world.publish(&second);
+    compare(&before, &look(world.tree()));
 }
 
 /// Three trees of two folders: the third is to be built from the first.

@@ -2,47 +2,41 @@
 
 use crate::cost::{self, Cost};
 use crate::report::{Bar, Report, Series};
-use crate::world::{Served, World};
+use crate::repositories::Served;
+use crate::world::World;
 
 pub fn run(world: &World, served: &Served, report: &mut Report) {
     let (mut ours, mut clone, mut worktree) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut bytes, mut stages) = (0.0, vec![Vec::new(); STAGES.len()]);
-    for pair in 0..world.options.pairs(served.files) {
-        let sync = |stages: &mut Vec<Vec<f64>>, bytes: &mut f64| {
+    let (mut bytes, mut stages) = (0.0, Vec::new());
+    for pair in 0..world.options.pairs(served.shape) {
+        let mut sync = || {
             let (cost, line) = first_sync(world, served);
-            *bytes = number(&line, "bytes");
-            for (name, all) in STAGES.iter().zip(stages) {
-                all.push(number(&line, name));
-            }
+            bytes = number(&line, "bytes");
+            stages.push(stages_of(&line));
             cost
         };
         // Who goes first has the colder caches: by turns.
         if pair % 2 == 0 {
-            ours.push(sync(&mut stages, &mut bytes));
+            ours.push(sync());
             clone.push(clone_cost(world, served));
         } else {
             clone.push(clone_cost(world, served));
-            ours.push(sync(&mut stages, &mut bytes));
+            ours.push(sync());
         }
         if pair < 3 {
             worktree.push(worktree_cost(world, served));
         }
     }
-    let files = served.files;
+    let name = served.shape.name();
     let wall = |costs: &[Cost]| Series::millis(costs.iter().map(|cost| cost.wall));
     let cpu = |costs: &[Cost]| Series::millis(costs.iter().map(|cost| cost.cpu));
     let anon = |costs: &[Cost]| Series::mib(costs.iter().map(|cost| cost.anon));
     let half = Some(Bar::Ratio(0.5));
-    report.add(format!("first sync, {files} files: time"), "ms", wall(&ours), Some(wall(&clone)), half);
-    report.add(
-        format!("first sync, {files} files: processor time"),
-        "ms",
-        cpu(&ours),
-        Some(cpu(&clone)),
-        half,
-    );
-    let bar = Some(Bar::AtMost(70.0));
-    report.add(format!("first sync, {files} files: memory"), "MiB", anon(&ours), Some(anon(&clone)), bar);
+    report.add(format!("first sync, {name}: time"), "ms", wall(&ours), Some(wall(&clone)), half);
+    report.add("  … processor time", "ms", cpu(&ours), Some(cpu(&clone)), half);
+    let bar = Some(Bar::AtMost(served.shape.memory_bar()));
+    report.add("  … anonymous memory at its peak", "MiB", anon(&ours), Some(anon(&clone)), bar);
+    report.written(&ours, &clone);
     let worktree_too = (Some(wall(&worktree)), Some(cpu(&worktree)));
     report.add(
         "  … against fetch + worktree add: time",
@@ -51,15 +45,18 @@ pub fn run(world: &World, served: &Served, report: &mut Report) {
         worktree_too.0,
         None,
     );
-    report.add("  … processor time", "ms", cpu(&ours[..worktree.len()]), worktree_too.1, None);
+    report.add("  … and its processor time", "ms", cpu(&ours[..worktree.len()]), worktree_too.1, None);
     report.add("  … bytes received", "MB", Series::new([bytes / 1e6]), None, None);
-    for (name, all) in STAGES.iter().zip(stages) {
-        report.add(format!("  … {name}"), "ms", Series::new(all), None, None);
-    }
+    report.stages(stages);
 }
 
 /// What the line `published` tells.
-const STAGES: [&str; 6] = ["resolve_ms", "fetch_ms", "check_ms", "stage_ms", "publish_ms", "total_ms"];
+pub const STAGES: [&str; 6] = ["resolve_ms", "fetch_ms", "check_ms", "stage_ms", "publish_ms", "total_ms"];
+
+/// How long each took, of one line.
+pub fn stages_of(line: &serde_json::Value) -> [f64; STAGES.len()] {
+    STAGES.map(|name| number(line, name))
+}
 
 fn first_sync(world: &World, served: &Served) -> (Cost, serde_json::Value) {
     let root = world.folder();

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 /// Between two looks at memory. Shorter peaks may be missed.
 const SAMPLE: Duration = Duration::from_millis(3);
 
@@ -20,13 +22,23 @@ pub struct Cost {
     pub cpu: Duration,
     /// Anonymous memory of all its processes together, in bytes, at the highest.
     pub anon: u64,
+    /// Given to `write` and its kin, in bytes: files, pipes and sockets, of all descendants that were waited for.
+    pub written: u64,
+    /// Of that, what is to reach a disk: whole pages, none of them in a file system in memory.
+    pub to_disk: u64,
 }
 
 impl std::ops::Add for Cost {
     type Output = Cost;
 
     fn add(self, other: Cost) -> Cost {
-        Cost { wall: self.wall + other.wall, cpu: self.cpu + other.cpu, anon: self.anon.max(other.anon) }
+        Cost {
+            wall: self.wall + other.wall,
+            cpu: self.cpu + other.cpu,
+            anon: self.anon.max(other.anon),
+            written: self.written + other.written,
+            to_disk: self.to_disk + other.to_disk,
+        }
     }
 }
 
@@ -41,28 +53,51 @@ pub fn run(command: &mut Command) -> (Cost, String) {
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a program to measure starts");
     let pid = child.id();
     let mut stderr = child.stderr.take().expect("a piped stderr");
-    let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let said = scope.spawn(move || {
             let mut text = Vec::new();
             stderr.read_to_end(&mut text).map(|_| String::from_utf8_lossy(&text).into_owned())
         });
+        let ((wall, (written, to_disk), (status, cpu)), anon) = while_watching(pid, || {
+            let child = Pid::from_raw(pid as i32).expect("a process id");
+            // Not reaped yet: the kernel still tells what it and its children have written.
+            waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+                .expect("the child is ours");
+            (start.elapsed(), written_by(pid), wait4(pid).expect("the child is ours"))
+        });
+        let said = said.join().expect("reading does not panic").expect("stderr is read");
+        assert!(status.success(), "{command:?}: {status}\n{said}");
+        (Cost { wall, cpu, anon, written, to_disk }, said)
+    })
+}
+
+/// Does something while the anonymous memory of a process and its children is looked at; its peak in bytes.
+pub fn while_watching<T>(pid: u32, work: impl FnOnce() -> T) -> (T, u64) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
         let peak = scope.spawn(|| {
-            let mut peak = 0;
+            let mut peak = anon_of_all(pid);
             while !over.load(Ordering::Relaxed) {
-                peak = peak.max(anon_of_all(pid));
                 pause(SAMPLE);
+                peak = peak.max(anon_of_all(pid));
             }
             peak
         });
-        let (status, cpu) = wait4(pid).expect("the child is ours");
-        let wall = start.elapsed();
+        let done = work();
         over.store(true, Ordering::Relaxed);
-        let anon = peak.join().expect("sampling does not panic");
-        let said = said.join().expect("reading does not panic").expect("stderr is read");
-        assert!(status.success(), "{command:?}: {status}\n{said}");
-        (Cost { wall, cpu, anon }, said)
+        (done, peak.join().expect("sampling does not panic"))
     })
+}
+
+/// What a process and its children that it has waited for have written, in bytes: by all calls (`wchar`), and towards a
+/// disk (`write_bytes`).
+pub fn written_by(pid: u32) -> (u64, u64) {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).expect("the kernel counts what processes write");
+    let of = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of /proc/<pid>/io");
+        value.trim().parse().expect("a number")
+    };
+    (of("wchar:"), of("write_bytes:"))
 }
 
 /// Processor time of a process that runs, its threads' together, to the nanosecond.

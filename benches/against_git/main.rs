@@ -5,11 +5,13 @@
 //! measured program is the one that ships (profile `dist`); the bench builds it unless `DAGSYNC_BENCH_BINARY` names one.
 //!
 //! ```text
-//! cargo bench --profile dev --bench against_git               polls, first syncs and changes with 10,000 files
-//! cargo bench --profile dev --bench against_git -- --large    the same, also with 100,000 files
+//! cargo bench --profile dev --bench against_git               polls; first syncs and changes with 200 and 10,000 files;
+//!                                                             what hundreds of commits leave
+//! cargo bench --profile dev --bench against_git -- --large    the same, also with 100,000 files, and with 200 MB
 //! cargo bench --profile dev --bench against_git -- --quick    a minute at most, with the program of cargo's own profile:
 //!                                                             shows that the benches work, its numbers say nothing
-//!     --only=poll|cold|change|size     one part        --pairs=N     how many pairs        --polls=N     polls a round
+//!     --only=poll|cold|change|growth|size     one part        --pairs=N     how many pairs        --polls=N     polls a round
+//!     --on=FOLDER     not in memory but here: then what reaches the disk is counted too
 //! ```
 //!
 //! (`--profile dev` is the profile of the bench itself, which only starts programs and looks at the clock.)
@@ -19,8 +21,10 @@
 mod change;
 mod cold;
 mod cost;
+mod growth;
 mod poll;
 mod report;
+mod repositories;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod world;
@@ -45,17 +49,20 @@ fn main() {
     if world.options.runs("poll") {
         poll::run(&world, &mut report);
     }
-    for files in world.options.sizes() {
+    for shape in world.options.shapes() {
         if !world.options.runs("cold") && !world.options.runs("change") {
             continue;
         }
-        let served = world.serve(files);
+        let served = world.serve(shape);
         if world.options.runs("cold") {
             cold::run(&world, &served, &mut report);
         }
         if world.options.runs("change") {
             change::run(&world, &served, &mut report);
         }
+    }
+    if world.options.runs("growth") {
+        growth::run(&world, &mut report);
     }
     print!("{report}");
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cold::STAGES;
+use crate::cost::Cost;
+
 /// Numbers of one kind, in the order of their pairs.
 #[derive(Debug, Clone, Default)]
 pub struct Series(Vec<f64>);
@@ -110,6 +113,28 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// What was written. Bytes that reach a disk are told where there is one.
+    pub fn written(&mut self, ours: &[Cost], git: &[Cost]) {
+        let row = |of: fn(&Cost) -> u64| {
+            let all = |costs: &[Cost]| Series::new(costs.iter().map(|cost| of(cost) as f64 / 1e6));
+            (all(ours), Some(all(git)))
+        };
+        let (own, theirs) = row(|cost| cost.written);
+        self.add("  … written to files, pipes and sockets (wchar)", "MB", own, theirs, None);
+        if ours.iter().chain(git).any(|cost| cost.to_disk > 0) {
+            let (own, theirs) = row(|cost| cost.to_disk);
+            self.add("  … of that to disk (write_bytes)", "MB", own, theirs, None);
+        }
+    }
+
+    /// Where the time of our passes went.
+    pub fn stages(&mut self, passes: Vec<[f64; STAGES.len()]>) {
+        for (at, name) in STAGES.iter().enumerate() {
+            let all = Series::new(passes.iter().map(|stages| stages[at]));
+            self.add(format!("  … {name}"), "ms", all, None, None);
+        }
+    }
+
     /// The program on disk.
     pub fn size(&mut self, program: &Path) {
         let bytes = fs::metadata(program).expect("the program is there").len();
@@ -138,7 +163,7 @@ impl Row {
             (Some(Bar::Ratio(most)), Some(held)) => format!("ratio ≤ {most}: {}", word(held)),
             _ => String::new(),
         };
-        format!("{:<46} {:>4}  {:<26} {:<26} {ratio:>6}  {bar}", self.name, self.unit, self.ours, git)
+        format!("{:<58} {:>4}  {:<26} {:<26} {ratio:>6}  {bar}", self.name, self.unit, self.ours, git)
     }
 
     fn json(&self) -> Value {
@@ -156,7 +181,7 @@ impl Row {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["what: median (min–max)", "", "dagsync", "git", "ratio"];
-        writeln!(f, "\n{:<46} {:>4}  {:<26} {:<26} {:>6}  bar", head[0], head[1], head[2], head[3], head[4])?;
+        writeln!(f, "\n{:<58} {:>4}  {:<26} {:<26} {:>6}  bar", head[0], head[1], head[2], head[3], head[4])?;
         for row in &self.rows {
             writeln!(f, "{}", row.line())?;
         }

@@ -39,6 +39,7 @@ pub use answer::Answer;
 pub use hostile::Hostile;
 pub use http::GitServer;
 pub use objects::Entry;
+pub use process::python;
 pub use repo::Repo;
 pub use wait::{free_port, wait_until};
 

@@ -23,6 +23,16 @@ pub fn program(name: &str) -> PathBuf {
         })
 }
 
+/// A Python that reads trees as Airflow's does, cut off from the environment.
+///
+/// Debian's own first: one of a version manager is a script that needs its user's home.
+pub fn python() -> Command {
+    let debian = PathBuf::from("/usr/bin/python3");
+    let mut command = Command::new(if debian.is_file() { debian } else { program("python3") });
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+    command
+}
+
 /// A background program with all its descendants, killed together on drop.
 ///
 /// A shell stands between, which kills the group as soon as the pipe to us closes: a test program that is killed (by a

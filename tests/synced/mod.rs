@@ -30,7 +30,16 @@ pub struct Synced {
 impl Synced {
     /// An upstream without commits.
     pub fn empty() -> Synced {
-        let dir = temp();
+        Synced::inside(temp())
+    }
+
+    /// The same, in memory where there is such a folder: for tests whose subject is not the disk but many swaps.
+    pub fn in_memory() -> Synced {
+        let mut builder = tempfile::Builder::new();
+        Synced::inside(builder.prefix("dagsync-test-").tempdir_in("/dev/shm").unwrap_or_else(|_| temp()))
+    }
+
+    fn inside(dir: TempDir) -> Synced {
         // Other uids have to get in: upstreams and roots of several owners are tested.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let repo = Repo::new(dir.path().join("upstream"));
