@@ -8,6 +8,8 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use gix::bstr::ByteSlice as _;
+use gix::index::State;
 use gix::index::entry::{Flags, Mode, Stat};
 use gix::{ObjectId, oid};
 
@@ -110,27 +112,67 @@ pub fn prepare(
     Ok(admin)
 }
 
-/// Writes the index, and returns its checksum. `stats` are in the order of the listing.
-pub fn write_index(
-    admin: &Path,
+/// The index of the tree that a spare became: the spare's, with what was worked on. `done` has what the kernel says of entries
+/// of the listing, by their places in it.
+pub fn next(
+    spare: Option<State>,
     hash: gix::hash::Kind,
     listing: &Listing,
-    stats: &[Stat],
-    group_write: bool,
-) -> io::Result<ObjectId> {
-    let mut state = gix::index::State::new(hash);
-    for (entry, stat) in listing.entries().iter().zip(stats) {
-        let mode = match entry.kind {
-            Kind::File => Mode::FILE,
-            Kind::Executable => Mode::FILE_EXECUTABLE,
-            Kind::Symlink => Mode::SYMLINK,
-            Kind::Submodule => Mode::COMMIT,
+    mut done: Vec<(usize, Stat)>,
+) -> State {
+    done.sort_unstable_by_key(|(at, _)| *at);
+    let mut done = done.into_iter().peekable();
+    let mut worked_on = move |at: usize| done.next_if(|(done, _)| *done == at).map(|(_, stat)| stat);
+    let mut state = spare.unwrap_or_else(|| State::new(hash));
+    let mut wanted = listing.entries().iter().enumerate().peekable();
+    let mut new: Vec<(usize, Option<Stat>)> = Vec::new();
+    for (old, path) in state.entries_mut_with_paths() {
+        while let Some((at, _)) = wanted.next_if(|(_, entry)| entry.path.as_bstr() < path) {
+            new.push((at, worked_on(at)));
+        }
+        // What a git program noted of it (`add -N`, `update-index`, an unfinished merge) was about another commit.
+        old.flags = Flags::empty();
+        let Some((at, entry)) = wanted.next_if(|(_, entry)| entry.path == path) else {
+            old.flags = Flags::REMOVE;
+            continue;
         };
-        state.dangerously_push_entry(*stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
+        (old.id, old.mode) = (entry.id, mode_of(entry.kind));
+        match worked_on(at) {
+            Some(stat) => old.stat = stat,
+            // A submodule is a folder: nothing is known of it, whatever was at its path before.
+            None if entry.kind == Kind::Submodule => old.stat = Stat::default(),
+            None => {}
+        }
     }
-    state.sort_entries();
+    new.extend(wanted.map(|(at, _)| (at, worked_on(at))));
+    for (at, stat) in &new {
+        let entry = &listing.entries()[*at];
+        let (stat, mode) = (stat.unwrap_or_default(), mode_of(entry.kind));
+        state.dangerously_push_entry(stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
+    }
+    if !new.is_empty() {
+        state.sort_entries();
+    }
+    state
+}
+
+fn mode_of(kind: Kind) -> Mode {
+    match kind {
+        Kind::File => Mode::FILE,
+        Kind::Executable => Mode::FILE_EXECUTABLE,
+        Kind::Symlink => Mode::SYMLINK,
+        Kind::Submodule => Mode::COMMIT,
+    }
+}
+
+/// Writes the index, and returns its checksum.
+pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result<ObjectId> {
+    let hash = state.object_hash();
     let temp = admin.join("index.lock");
     let file = create_ours(Point::TreeIndexCreate, &temp, group_write)?;
+    // What a git program added to the index of a spare is about another commit.
+    let options =
+        gix::index::write::Options { extensions: gix::index::write::Extensions::None, skip_hash: false };
     // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
     let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(Out(&file), hash));
     // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
@@ -138,7 +180,7 @@ pub fn write_index(
         let code = err.downcast_any_ref::<io::Error>().and_then(io::Error::raw_os_error);
         code.map_or_else(|| io::Error::other(err.probable_cause().to_string()), io::Error::from_raw_os_error)
     };
-    state.write_to(&mut out, gix::index::write::Options::default()).map_err(in_git)?;
+    state.write_to(&mut out, options).map_err(in_git)?;
     let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     let checksum = hashed.hash.try_finalize().map_err(|err| io::Error::other(err.to_string()))?;
     file.write_all(Point::TreeIndexWrite, checksum.as_slice())?;

@@ -15,13 +15,12 @@ use std::time::{Duration, Instant, SystemTime};
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::State;
-use gix::index::entry::Stat;
 
 use super::attributes::Converter;
-use super::plan::{Mtime, OnDisk, plan};
+use super::plan::{Mtime, plan};
 use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
-use super::{Kind, Listing, manifest};
+use super::{Listing, manifest};
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
 use crate::git::store::Objects;
@@ -145,8 +144,9 @@ impl Job<'_> {
     /// that still writes there): then the tree is built from nothing.
     pub fn run(&self, objects: &Objects, looked: Looked) -> Result<Done, Error> {
         let Looked { spare, current } = looked;
-        if let Some(spare) = self.take_spare(spare)? {
-            match self.build(objects, Some(spare), current.as_ref()) {
+        let current = match self.take_spare(spare)? {
+            None => current,
+            Some(spare) => match self.build(objects, Some(spare), current) {
                 // Something in the spare would not go, or be changed: another uid's, or immutable. A tree of its own will do.
                 Err(Error::Io { doing, path, source }) => {
                     tracing::debug!(
@@ -154,51 +154,52 @@ impl Job<'_> {
                         path.display()
                     );
                     self.discard()?;
+                    self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
                 }
                 other => return other,
-            }
-        }
+            },
+        };
         disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
             .map_err(failed("make the folder", self.new))?;
-        self.build(objects, None, current.as_ref())
+        self.build(objects, None, current)
     }
 
-    fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<&Seen>) -> Result<Done, Error> {
-        let (none, nobody) = (OnDisk::default(), OnDisk::default());
-        let spare_disk = spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest));
-        let current_disk = current.map(|seen| {
-            let mut disk = seen.survey.on_disk(&seen.manifest);
-            let same = self.current.is_some_and(|help| help.same_settings);
-            if !(same && same_attributes(&seen.manifest, self.listing)) {
-                // The same blobs became other bytes: nothing is the same for readers.
-                disk.entries.iter_mut().for_each(|known| known.intact = false);
-            }
-            disk
-        });
+    /// Each manifest is as large as the tree has names: none is kept longer than it is needed, and the new one is made of the
+    /// spare's.
+    fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<Seen>) -> Result<Done, Error> {
+        let set_times = current.is_some() || spare.is_some();
         let plan = plan(
-            spare_disk.as_ref().unwrap_or(&none),
-            current_disk.as_ref().unwrap_or(&nobody),
+            spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest, true)).unwrap_or_default(),
+            current
+                .as_ref()
+                .map(|seen| seen.survey.on_disk(&seen.manifest, self.means_the_same(seen)))
+                .unwrap_or_default(),
             self.listing.entries(),
             now(),
         );
+        drop(current);
+        let spare = spare.map(|seen| seen.manifest);
         let admin = manifest::prepare(self.store, self.new, self.place, self.commit, self.group_write)
             .map_err(failed("write the metadata of", self.new))?;
         let done = Apply {
             listing: self.listing,
             plan: &plan,
-            set_times: current.is_some() || spare.is_some(),
+            set_times,
             group_write: self.group_write,
             deadline: self.deadline,
         }
         .run(objects, self.converter, self.new)?;
-        let stats = self.stats(&done, spare.as_ref());
-        drop((spare_disk, current_disk));
-        drop(spare);
-        let manifest =
-            manifest::write_index(&admin, self.commit.kind(), self.listing, &stats, self.group_write)
-                .map_err(failed("write the index of", self.new))?;
+        let index = manifest::next(spare, self.commit.kind(), self.listing, done);
+        let manifest = manifest::write_index(&admin, &index, self.group_write)
+            .map_err(failed("write the index of", self.new))?;
         let written = plan.write.len();
         Ok(Done { written, reused: self.listing.entries().len() - written, manifest: Some(manifest) })
+    }
+
+    /// Whether the same blob means the same bytes in the tree that readers hold.
+    fn means_the_same(&self, current: &Seen) -> bool {
+        let same_settings = self.current.is_some_and(|help| help.same_settings);
+        same_settings && same_attributes(&current.manifest, self.listing)
     }
 
     /// Makes the spare private; `None` if there is none that can be used, and then nothing is at `new`.
@@ -262,26 +263,6 @@ impl Job<'_> {
         seen.survey.forget_top();
         Ok(seen)
     }
-
-    /// What the new manifest says of each entry: what was worked on, and what the spare's said of the rest.
-    fn stats(&self, done: &[(usize, Stat)], spare: Option<&Seen>) -> Vec<Stat> {
-        let mut stats = vec![Stat::default(); self.listing.entries().len()];
-        if let Some(seen) = spare {
-            let mut known = seen.manifest.entries().iter().peekable();
-            for (entry, stat) in self.listing.entries().iter().zip(&mut stats) {
-                while known.next_if(|old| old.path(&seen.manifest) < entry.path.as_bstr()).is_some() {}
-                let old = known.next_if(|old| old.path(&seen.manifest) == entry.path.as_bstr());
-                // A submodule is a folder: the manifest says nothing of it, whatever was at its path before.
-                if let Some(old) = old.filter(|_| entry.kind != Kind::Submodule) {
-                    *stat = old.stat;
-                }
-            }
-        }
-        for (at, stat) in done {
-            stats[*at] = *stat;
-        }
-        stats
-    }
 }
 
 /// The manifest with its checksum. A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
@@ -289,7 +270,8 @@ fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<(St
     let index = manifest::admin_of(tree, store)?.join("index");
     let file = gix::index::File::at(index, hash, false, gix::index::decode::Options::default()).ok()?;
     let checksum = file.checksum();
-    Some((file.into_parts().0, checksum))
+    // Somebody's sparse checkout has folders for entries.
+    Some((file.into_parts().0, checksum)).filter(|(state, _)| !state.is_sparse())
 }
 
 /// The manifest first, then the rest.

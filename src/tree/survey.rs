@@ -140,17 +140,17 @@ impl Survey {
         self.folders.entry(BString::default()).and_modify(|mtime| *mtime = Mtime::default());
     }
 
-    /// The tree for the planner.
-    pub fn on_disk<'a>(&'a self, manifest: &'a State) -> OnDisk<'a> {
-        let known = |(entry, intact): (&'a IndexEntry, &bool)| Known {
+    /// The tree for the planner; not `usable`: as if nothing in it were what the manifest says.
+    pub fn on_disk<'a>(&'a self, manifest: &'a State, usable: bool) -> OnDisk<'a> {
+        let known = move |(entry, intact): (&'a IndexEntry, &bool)| Known {
             path: entry.path(manifest),
             kind: kind_of(entry.mode),
             id: &entry.id,
             mtime: Mtime { seconds: entry.stat.mtime.secs.into(), nanos: entry.stat.mtime.nsecs },
-            intact: *intact,
+            intact: *intact && usable,
         };
         OnDisk {
-            entries: manifest.entries().iter().zip(&self.intact).map(known).collect(),
+            entries: Box::new(manifest.entries().iter().zip(&self.intact).map(known)),
             folders: self.folders.iter().map(|(folder, mtime)| (folder.as_bstr(), *mtime)).collect(),
         }
     }
