@@ -106,6 +106,24 @@ pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
+/// Opens a file below `top` to read it, never through a link at its name; not a FIFO that nobody writes to.
+pub(crate) fn open_to_read(top: &File, path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(top, path, flags, Mode::empty())?))
+}
+
+/// Whether files of the volume may share their content, by the kind of its file system: if not, it need not be tried.
+pub(crate) fn may_clone(path: &Path) -> bool {
+    const BTRFS: u64 = 0x9123_683e;
+    const XFS: u64 = 0x5846_5342;
+    const BCACHEFS: u64 = 0xca45_1a4e;
+    const ZFS: u64 = 0x2fc1_2fc1;
+    const NFS: u64 = 0x6969;
+    const OVERLAY: u64 = 0x794c_7630;
+    let kind = rustix::fs::statfs(path).map(|volume| volume.f_type as u64);
+    kind.is_ok_and(|kind| [BTRFS, XFS, BCACHEFS, ZFS, NFS, OVERLAY].contains(&kind))
+}
+
 /// Makes or empties a file; `mode` minus the umask when it is made.
 pub(crate) fn create(point: Point, path: &Path, mode: u32) -> io::Result<Writable> {
     let mut options = OpenOptions::new();
@@ -138,6 +156,11 @@ pub(crate) fn open_lock(point: Point, path: &Path) -> io::Result<Writable> {
 pub(crate) struct Writable(File);
 
 impl Writable {
+    /// Makes it share the content of another file, where the file system can: only what is written later takes up room.
+    pub(crate) fn clone_from(&self, point: Point, other: &File) -> io::Result<()> {
+        around(point, || Ok(rustix::fs::ioctl_ficlone(&self.0, other)?))
+    }
+
     /// `write(2)` until all is written.
     pub(crate) fn write_all(&self, point: Point, bytes: &[u8]) -> io::Result<()> {
         around(point, || (&self.0).write_all(bytes))

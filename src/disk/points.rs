@@ -148,6 +148,8 @@ points! {
     TreeFileMode = "tree.file.mode";
     /// A private folder with files that are not whole; the next start removes it.
     TreeFileWrite = "tree.file.write";
+    /// The same.
+    TreeFileClone = "tree.file.clone";
     /// A private folder with files of the wrong time; the next start removes it.
     TreeFileTime = "tree.file.time";
     /// A private folder with an old file or the new one; the next start removes it.

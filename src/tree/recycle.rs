@@ -52,7 +52,9 @@ impl Looked {
     }
 }
 
-/// Looks at the trees that help, on two threads. Changes nothing, needs no object: it is done while the commit is fetched.
+/// Looks at the trees that help, on all cores. Changes nothing, needs no object: it is done while the commit is fetched.
+///
+/// Of the tree that readers hold only the folders are looked at, unless there is no spare and its files can be cloned.
 ///
 /// A tree that cannot be used is left out; the tree is then built without it.
 pub fn look(
@@ -63,9 +65,15 @@ pub fn look(
     deadline: &Deadline,
 ) -> Looked {
     std::thread::scope(|scope| {
-        let current = current.map(|help| scope.spawn(move || see_current(help.path, store, hash)));
         let spare = spare.filter(|help| help.same_settings);
-        let spare = spare.and_then(|help| see_spare(help.path, store, hash, deadline));
+        let whole = spare.is_none() && disk::may_clone(store);
+        let current = current.map(|help| {
+            scope.spawn(move || match whole && help.same_settings {
+                true => see_whole(help.path, store, hash, deadline),
+                false => see_current(help.path, store, hash),
+            })
+        });
+        let spare = spare.and_then(|help| see_whole(help.path, store, hash, deadline));
         // A panic there is one of ours: no tree is worth hiding it.
         let current =
             current.and_then(|seen| seen.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -73,20 +81,22 @@ pub fn look(
     })
 }
 
-fn see_spare(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
+fn see_whole(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
     let at = Instant::now();
     let (manifest, checksum) = read_manifest(tree, store, hash)?;
     let survey = survey::survey(tree, &manifest, deadline);
-    let survey = survey.inspect_err(|err| tracing::debug!("the spare tree cannot be used: {err}")).ok()?;
-    Some(Seen { tree: tree.to_owned(), at, manifest, checksum, survey })
+    let whole = true;
+    let survey =
+        survey.inspect_err(|err| tracing::debug!("`{}` is of no use: {err}", tree.display())).ok()?;
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey })
 }
 
 /// Only times are taken from the files of the readers' tree, and those are in its manifest.
 fn see_current(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Seen> {
     let at = Instant::now();
     let (manifest, checksum) = read_manifest(tree, store, hash)?;
-    let survey = survey::folders(tree, &manifest).ok()?;
-    Some(Seen { tree: tree.to_owned(), at, manifest, checksum, survey })
+    let (whole, survey) = (false, survey::folders(tree, &manifest).ok()?);
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey })
 }
 
 /// What to build, where, from what.
@@ -131,6 +141,8 @@ struct Seen {
     tree: PathBuf,
     /// When.
     at: Instant,
+    /// Its files too, not its folders alone.
+    whole: bool,
     manifest: State,
     checksum: Option<ObjectId>,
     survey: Survey,
@@ -168,6 +180,7 @@ impl Job<'_> {
     /// spare's.
     fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<Seen>) -> Result<Done, Error> {
         let set_times = current.is_some() || spare.is_some();
+        let from = current.as_ref().filter(|seen| seen.whole).map(|seen| seen.tree.clone());
         let plan = plan(
             spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest, true)).unwrap_or_default(),
             current
@@ -184,6 +197,7 @@ impl Job<'_> {
         let done = Apply {
             listing: self.listing,
             plan: &plan,
+            from: from.as_deref(),
             set_times,
             group_write: self.group_write,
             deadline: self.deadline,

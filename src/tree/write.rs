@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
@@ -85,6 +85,8 @@ pub struct Apply<'a> {
     pub listing: &'a Listing,
     /// What to do.
     pub plan: &'a Plan,
+    /// The tree that readers hold, if what is the same in it may be cloned.
+    pub from: Option<&'a Path>,
     /// Whether times matter: not for the first tree of all, which is compared with nothing. They are set by hand, since a
     /// file server's clock is not ours, and the kernel's is a tick behind the one we read.
     pub set_times: bool,
@@ -158,10 +160,14 @@ impl Apply<'_> {
         // Names are looked up from here, so that no file costs a walk from the root of the file system.
         let top = File::open(dir).map_err(failed("open the folder", dir))?;
         let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
+        let from = self.from.and_then(|from| File::open(from).ok());
+        let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
         let work = |(objects, converter): (Objects, Option<Converter>)| -> Result<(), Error> {
-            let mut writer = Writer { apply: self, objects, converter, dir, top: &top, blob: Vec::new() };
+            let reflinks = Reflinks { from: from.as_ref(), impossible: &cannot_clone };
+            let mut writer =
+                Writer { apply: self, objects, converter, dir, top: &top, reflinks, blob: Vec::new() };
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -191,23 +197,56 @@ struct Writer<'a> {
     dir: &'a Path,
     /// The same, open.
     top: &'a File,
+    reflinks: Reflinks<'a>,
     blob: Vec<u8>,
+}
+
+/// Files that share the content of those that readers have.
+struct Reflinks<'a> {
+    from: Option<&'a File>,
+    /// It was tried, and this file system or this pair of folders cannot.
+    impossible: &'a AtomicBool,
+}
+
+impl Reflinks<'_> {
+    /// Whether `file` has now the content of the readers' file at `path`, as it was looked at.
+    fn make(&self, file: &Writable, path: &Path, mtime: Mtime) -> bool {
+        let Some(from) = self.from.filter(|_| !self.impossible.load(Ordering::Relaxed)) else { return false };
+        let Ok(other) = disk::open_to_read(from, path) else { return false };
+        let is_it = Metadata::from_file(&other).is_ok_and(|meta| {
+            let stat = stat_of(&meta);
+            meta.is_file() && (i64::from(stat.mtime.secs), stat.mtime.nsecs) == (mtime.seconds, mtime.nanos)
+        });
+        if !is_it {
+            return false;
+        }
+        let cloned = file.clone_from(Point::TreeFileClone, &other).is_ok();
+        if !cloned {
+            self.impossible.store(true, Ordering::Relaxed);
+        }
+        cloned
+    }
 }
 
 impl Writer<'_> {
     fn put(&mut self, work: &Work) -> Result<Stat, Error> {
         let entry = &self.apply.listing.entries()[work.entry];
-        match self.objects.try_find(&entry.id, &mut self.blob) {
-            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => {}
-            _ => return Err(Error::Damaged { id: entry.id }),
-        }
         match entry.kind {
             Kind::Symlink => self.link(entry, work),
             _ => self.file(entry, work),
         }
     }
 
-    fn link(&self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+    /// Reads the blob of an entry into `self.blob`.
+    fn read(&mut self, entry: &Entry) -> Result<(), Error> {
+        match self.objects.try_find(&entry.id, &mut self.blob) {
+            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => Ok(()),
+            _ => Err(Error::Damaged { id: entry.id }),
+        }
+    }
+
+    fn link(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+        self.read(entry)?;
         let path = join(self.dir, entry.path.as_ref());
         let target = to_path(self.blob.as_bstr());
         let made = match disk::symlink(Point::TreeLinkMake, target, &path) {
@@ -227,13 +266,10 @@ impl Writer<'_> {
 
     fn file(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
         let path = to_path(entry.path.as_ref());
+        let dir = self.dir;
         let whole = |doing| {
-            let path = self.dir.join(path);
+            let path = dir.join(path);
             move |source| Error::Io { doing, path, source }
-        };
-        let bytes = match &mut self.converter {
-            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
-            None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
         let (file, temp) = match create(Point::TreeFileCreate, self.apply, self.top, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
@@ -243,7 +279,14 @@ impl Writer<'_> {
             }
             other => (other.map_err(|err| whole("create")(err))?, None),
         };
-        file.write_all(Point::TreeFileWrite, &bytes).map_err(|err| whole("write")(err))?;
+        if !(work.same && self.reflinks.make(&file, path, work.mtime)) {
+            self.read(entry)?;
+            let bytes = match &mut self.converter {
+                Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+                None => std::borrow::Cow::Borrowed(&self.blob[..]),
+            };
+            file.write_all(Point::TreeFileWrite, &bytes).map_err(|err| whole("write")(err))?;
+        }
         if self.apply.set_times {
             file.set_modified(Point::TreeFileTime, system_time(work.mtime))
                 .map_err(|err| whole("set the time of")(err))?;
