@@ -28,6 +28,7 @@ mod parallel;
 pub mod plan;
 pub mod recycle;
 mod settings;
+pub mod space;
 pub mod survey;
 mod walk;
 pub mod write;

@@ -18,6 +18,7 @@ use gix::index::entry::Stat;
 
 use super::attributes::Converter;
 use super::plan::{Mtime, OnDisk, plan};
+use super::space;
 use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
 use super::{Kind, Listing, manifest};
@@ -93,10 +94,14 @@ impl Job<'_> {
                     );
                     self.discard()?;
                 }
+                // The room that the spare takes up is what a tree of its own needs.
+                Err(Error::NoRoom(shortage)) => {
+                    tracing::debug!("the spare tree is given up: {shortage}");
+                    fs::remove_dir_all(self.new).or_else(|_| self.discard())?;
+                }
                 other => return other,
             }
         }
-        make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
         self.build(objects, None, current.as_ref())
     }
 
@@ -122,6 +127,10 @@ impl Job<'_> {
             self.listing.entries(),
             now(),
         );
+        space::check(&plan, self.listing, self.new.parent().unwrap_or(self.new))?;
+        if spare.is_none() {
+            make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
+        }
         let admin = manifest::prepare(self.store, self.new, self.place, self.commit, self.group_write)
             .map_err(failed("write the metadata of", self.new))?;
         let done = Apply {

@@ -23,6 +23,7 @@ use rustix::fs::{Mode, OFlags};
 use super::attributes::Converter;
 use super::parallel::on_all_cores;
 use super::plan::{Mtime, Plan, Work};
+use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::error::{Advice, Remedy};
@@ -53,6 +54,9 @@ pub enum Error {
         /// Its id.
         id: gix::ObjectId,
     },
+    /// The disk is too small. Nothing was written.
+    #[error(transparent)]
+    NoRoom(#[from] Shortage),
     /// The pass ended first.
     #[error("building the tree {0}")]
     Expired(#[from] Expired),
@@ -62,7 +66,9 @@ impl Advice for Error {
     fn remedy(&self) -> Remedy {
         match self {
             Error::Expired(Expired::Stopped) => Remedy::Stopped,
-            Error::Io { .. } | Error::Damaged { .. } | Error::Expired(_) => Remedy::Retry { after: None },
+            Error::Io { .. } | Error::Damaged { .. } | Error::NoRoom(_) | Error::Expired(_) => {
+                Remedy::Retry { after: None }
+            }
         }
     }
 
@@ -75,6 +81,10 @@ impl Advice for Error {
                 io::ErrorKind::PermissionDenied => Some("check who owns the volume, and `fsGroup`".into()),
                 _ => None,
             },
+            Error::NoRoom(_) => Some(
+                "free some space or make the volume larger; nothing was written, and what is published stays"
+                    .into(),
+            ),
             _ => None,
         }
     }
