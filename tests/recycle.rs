@@ -69,6 +69,7 @@ impl World {
             converter: converter.as_ref(),
             spare: leak(&self.spare),
             current: leak(&self.current),
+            times: Default::default(),
             group_write: false,
             deadline: &self.deadline,
         }

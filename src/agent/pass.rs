@@ -262,6 +262,7 @@ impl Pass<'_> {
             spare: spare.map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
             current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
             group_write: group,
+            times: source.config.mtime,
             deadline: &self.deadline,
         };
         let build = || -> Result<(), Broken> {

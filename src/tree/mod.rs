@@ -34,7 +34,7 @@ mod walk;
 pub mod write;
 
 pub use names::NameProblem;
-pub use settings::{AutoCrlf, CheckoutConfig, Limits, Symlinks};
+pub use settings::{AutoCrlf, CheckoutConfig, Limits, Symlinks, Times};
 pub use walk::{walk, walk_after};
 
 /// What an entry becomes on disk.

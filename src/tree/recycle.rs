@@ -17,11 +17,11 @@ use gix::index::State;
 use gix::index::entry::Stat;
 
 use super::attributes::Converter;
-use super::plan::{Mtime, OnDisk, plan};
+use super::plan::{Mtime, OnDisk, later, plan};
 use super::space;
 use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
-use super::{Kind, Listing, manifest};
+use super::{Kind, Listing, Times, manifest};
 use crate::deadline::Deadline;
 use crate::git::store::Objects;
 use crate::umask::make_dirs;
@@ -55,6 +55,8 @@ pub struct Job<'a> {
     pub spare: Option<Help<'a>>,
     /// The tree that readers hold.
     pub current: Option<Help<'a>>,
+    /// Which times it gets.
+    pub times: Times,
     /// Files and folders are writable by the group.
     pub group_write: bool,
     /// When to give up.
@@ -115,9 +117,12 @@ impl Job<'_> {
         let spare_disk = spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest));
         let current_disk = current.map(|(seen, same)| {
             let mut disk = seen.survey.on_disk(&seen.manifest);
-            if !same {
-                // The same blobs became other bytes: nothing is the same for readers.
+            if !same || self.times == Times::Now {
+                // The same blobs became other bytes, or are to look so: nothing is the same for readers.
                 disk.entries.iter_mut().for_each(|known| known.intact = false);
+            }
+            if self.times == Times::Now {
+                disk.folders.clear();
             }
             disk
         });
@@ -125,7 +130,11 @@ impl Job<'_> {
             spare_disk.as_ref().unwrap_or(&none),
             current_disk.as_ref().unwrap_or(&nobody),
             self.listing.entries(),
-            now(),
+            match self.times {
+                Times::Preserve => now(),
+                // One time for everything, later than all that was there.
+                Times::Now => later(now(), newest(current_disk.as_ref()), newest(spare_disk.as_ref())),
+            },
         );
         space::check(&plan, self.listing, self.new.parent().unwrap_or(self.new))?;
         if spare.is_none() {
@@ -136,7 +145,7 @@ impl Job<'_> {
         let done = Apply {
             listing: self.listing,
             plan: &plan,
-            set_times: current.is_some() || spare.is_some(),
+            set_times: current.is_some() || spare.is_some() || self.times == Times::Now,
             group_write: self.group_write,
             deadline: self.deadline,
         }
@@ -146,7 +155,8 @@ impl Job<'_> {
         drop(spare);
         manifest::write_index(&admin, self.commit.kind(), self.listing, &stats, self.group_write)
             .map_err(failed("write the index of", self.new))?;
-        Ok(Done { written: plan.write.len(), reused: self.listing.entries().len() - plan.write.len() })
+        let written = plan.write.len();
+        Ok(Done { written, reused: self.listing.entries().len() - written })
     }
 
     /// Makes the spare private and looks at it; `None` if there is none that can be used, and then nothing is at `new`.
@@ -263,6 +273,10 @@ fn same_attributes(manifest: &State, listing: &Listing) -> bool {
         .map(|entry| (entry.path.as_bstr(), entry.id.as_ref()))
         .filter(|(path, _): &(&BStr, &gix::oid)| is_rule(path));
     before.eq(after)
+}
+
+fn newest(disk: Option<&OnDisk<'_>>) -> Option<Mtime> {
+    disk.and_then(|disk| disk.entries.iter().map(|known| known.mtime).max())
 }
 
 fn now() -> Mtime {

@@ -84,6 +84,11 @@ pub(super) static PUBLISH: &[Opt] = &[
     Opt::source("keep", Kind::Int { min: 0 }, "Replaced trees to keep, whatever their age")
         .vars(&["DAGSYNC_KEEP"])
         .default("0"),
+    Opt::source("mtime", Kind::Choice(&["preserve", "now"]), "Times of the files of a new tree")
+        .vars(&["DAGSYNC_MTIME"])
+        .default("preserve")
+        .doc("`preserve`: a file that the commit does not change keeps its time, so that Airflow parses again what changed \
+              and nothing else. `now`: every file and folder gets the time of the build, and all is parsed again."),
     Opt::source("touch-file", Kind::Path, "Touched when a pass published; relative to root")
         .vars(&["GITSYNC_TOUCH_FILE", "GIT_SYNC_TOUCH_FILE"])
         .identity(),

@@ -85,6 +85,7 @@ const OURS: &[&str] = &[
     "ref-precedence",
     "name",
     "keep",
+    "mtime",
     "symlinks",
     "airflowignore-guard",
     "max-entries",

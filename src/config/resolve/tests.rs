@@ -59,6 +59,7 @@ fn defaults_are_git_syncs() {
     assert_eq!(source.sync_timeout, Duration::from_secs(120));
     assert_eq!((source.max_failures, source.init_max_failures), (Some(0), Some(0)));
     assert_eq!((source.stale_worktree_timeout, source.keep), (None, 0));
+    assert_eq!(source.mtime, Times::Preserve);
     assert_eq!(
         (source.submodules, source.symlinks, source.limits),
         (Submodules::Recursive, Symlinks::Inside, Limits::default())
