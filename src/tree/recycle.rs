@@ -17,6 +17,7 @@ use gix::index::State;
 use gix::index::entry::Stat;
 
 use super::attributes::Converter;
+use super::durable::Touched;
 use super::plan::{Mtime, OnDisk, later, plan};
 use super::space;
 use super::survey::{self, Survey};
@@ -64,12 +65,14 @@ pub struct Job<'a> {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Done {
     /// Files and links that were written.
     pub written: usize,
     /// Entries of the spare that were used as they were.
     pub reused: usize,
+    /// What is to be flushed, if anything is.
+    pub touched: Touched,
 }
 
 /// A tree's manifest, and its disk.
@@ -156,7 +159,8 @@ impl Job<'_> {
         manifest::write_index(&admin, self.commit.kind(), self.listing, &stats, self.group_write)
             .map_err(failed("write the index of", self.new))?;
         let written = plan.write.len();
-        Ok(Done { written, reused: self.listing.entries().len() - written })
+        let touched = Touched::of(&plan, self.listing, admin);
+        Ok(Done { written, reused: self.listing.entries().len() - written, touched })
     }
 
     /// Makes the spare private and looks at it; `None` if there is none that can be used, and then nothing is at `new`.

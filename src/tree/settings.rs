@@ -41,6 +41,18 @@ pub enum Times {
     Now,
 }
 
+/// Whether a tree is on disk before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durable {
+    /// Where it outlives the power at all.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: what the kernel has not written yet is lost with the power.
+    Off,
+}
+
 /// Bounds on a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -361,3 +361,15 @@ pub fn folds_case(dir: &Path) -> io::Result<bool> {
     fs::remove_file(&file)?;
     Ok(folds)
 }
+
+/// Whether the volume keeps the modes of files: a share of another system gives all the same.
+pub fn holds_modes(dir: &Path) -> io::Result<bool> {
+    let path = dir.join(format!(".dagsync-case-{}-{:08x}-m", std::process::id(), fastrand::u32(..)));
+    let file = File::create(&path)?;
+    let holds = [0o700, 0o640].iter().all(|mode| {
+        file.set_permissions(fs::Permissions::from_mode(*mode)).is_ok()
+            && file.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o777 == *mode)
+    });
+    fs::remove_file(&path)?;
+    Ok(holds)
+}

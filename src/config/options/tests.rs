@@ -86,6 +86,8 @@ const OURS: &[&str] = &[
     "name",
     "keep",
     "mtime",
+    "durable",
+    "verify-period",
     "symlinks",
     "airflowignore-guard",
     "max-entries",
