@@ -15,6 +15,7 @@ mod points;
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
@@ -95,9 +96,14 @@ pub(crate) fn set_mtime(point: Point, path: &Path, seconds: i64, nanos: u32) -> 
     around(point, || Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
-/// `fsync(2)` of a folder.
-pub(crate) fn sync_folder(point: Point, folder: &File) -> io::Result<()> {
-    around(point, || folder.sync_all())
+/// `fsync(2)` of a folder, or of a file that is open for reading.
+pub(crate) fn sync(point: Point, file: &File) -> io::Result<()> {
+    around(point, || file.sync_all())
+}
+
+/// `syncfs(2)`: everything on the volume that `file` is on.
+pub(crate) fn sync_volume(point: Point, file: &File) -> io::Result<()> {
+    around(point, || Ok(rustix::fs::syncfs(file)?))
 }
 
 /// Opens a folder to look at what is in it: a read, here because what else `open(2)` does is here. Never through a link.
@@ -106,8 +112,14 @@ pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Opens a file below `top` to read it, never through a link at its name; not a FIFO that nobody writes to.
-pub(crate) fn open_to_read(top: &File, path: &Path) -> io::Result<File> {
+/// Opens a file to read it: a read, like the one above. Never through a link at its name, and without waiting for a pipe that
+/// somebody put there.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    open_to_read_at(CWD, path)
+}
+
+/// The same below `top`.
+pub(crate) fn open_to_read_at(top: impl AsFd, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(top, path, flags, Mode::empty())?))
 }

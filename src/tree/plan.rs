@@ -200,7 +200,7 @@ impl Plan {
 }
 
 /// Later than everything that was at a path, by the whole second.
-fn later(now: Mtime, read: Option<Mtime>, old: Option<Mtime>) -> Mtime {
+pub(super) fn later(now: Mtime, read: Option<Mtime>, old: Option<Mtime>) -> Mtime {
     match read.max(old) {
         Some(before) if now.seconds <= before.seconds => before.next_second(),
         _ => now,

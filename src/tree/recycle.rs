@@ -17,10 +17,12 @@ use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::State;
 
 use super::attributes::Converter;
-use super::plan::{Mtime, plan};
+use super::durable::Touched;
+use super::plan::{Mtime, later, plan};
+use super::space;
 use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
-use super::{Listing, manifest};
+use super::{Listing, Times, manifest};
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
 use crate::git::store::Objects;
@@ -119,6 +121,8 @@ pub struct Job<'a> {
     pub spare: Option<Help<'a>>,
     /// The tree that readers hold.
     pub current: Option<Help<'a>>,
+    /// Which times it gets.
+    pub times: Times,
     /// Files and folders are writable by the group.
     pub group_write: bool,
     /// When to give up.
@@ -126,7 +130,7 @@ pub struct Job<'a> {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Done {
     /// Files and links that were written.
     pub written: usize,
@@ -134,6 +138,8 @@ pub struct Done {
     pub reused: usize,
     /// The checksum of the manifest.
     pub manifest: Option<ObjectId>,
+    /// What is to be flushed, if anything is.
+    pub touched: Touched,
 }
 
 /// A tree's manifest, and its disk.
@@ -168,30 +174,48 @@ impl Job<'_> {
                     self.discard()?;
                     self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
                 }
+                // The room that the spare takes up is what a tree of its own needs.
+                Err(Error::NoRoom(shortage)) => {
+                    tracing::debug!("the spare tree is given up: {shortage}");
+                    disk::remove_dir_all(Point::TreeSpareDiscard, self.new).or_else(|_| self.discard())?;
+                    self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
+                }
                 other => return other,
             },
         };
-        disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
-            .map_err(failed("make the folder", self.new))?;
         self.build(objects, None, current)
     }
 
     /// Each manifest is as large as the tree has names: none is kept longer than it is needed, and the new one is made of the
     /// spare's.
     fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<Seen>) -> Result<Done, Error> {
-        let set_times = current.is_some() || spare.is_some();
+        let anew = self.times == Times::Now;
+        let set_times = current.is_some() || spare.is_some() || anew;
         let from = current.as_ref().filter(|seen| seen.whole).map(|seen| seen.tree.clone());
+        let readers = current.as_ref().map(|seen| {
+            let mut disk = seen.survey.on_disk(&seen.manifest, !anew && self.means_the_same(seen));
+            if anew {
+                disk.folders.clear();
+            }
+            disk
+        });
         let plan = plan(
             spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest, true)).unwrap_or_default(),
-            current
-                .as_ref()
-                .map(|seen| seen.survey.on_disk(&seen.manifest, self.means_the_same(seen)))
-                .unwrap_or_default(),
+            readers.unwrap_or_default(),
             self.listing.entries(),
-            now(),
+            match self.times {
+                Times::Preserve => now(),
+                // One time for everything, later than all that was there.
+                Times::Now => later(now(), newest(current.as_ref()), newest(spare.as_ref())),
+            },
         );
         drop(current);
         let spare = spare.map(|seen| seen.manifest);
+        space::check(&plan, self.listing, from.is_some(), self.new.parent().unwrap_or(self.new))?;
+        if spare.is_none() {
+            disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
+                .map_err(failed("make the folder", self.new))?;
+        }
         let admin = manifest::prepare(self.store, self.new, self.place, self.commit, self.group_write)
             .map_err(failed("write the metadata of", self.new))?;
         let done = Apply {
@@ -207,7 +231,9 @@ impl Job<'_> {
         let manifest = manifest::write_index(&admin, &index, self.group_write)
             .map_err(failed("write the index of", self.new))?;
         let written = plan.write.len();
-        Ok(Done { written, reused: self.listing.entries().len() - written, manifest: Some(manifest) })
+        let reused = self.listing.entries().len() - written;
+        let touched = Touched::of(&plan, self.listing, admin);
+        Ok(Done { written, reused, manifest: Some(manifest), touched })
     }
 
     /// Whether the same blob means the same bytes in the tree that readers hold.
@@ -311,6 +337,10 @@ fn same_attributes(manifest: &State, listing: &Listing) -> bool {
         .map(|entry| (entry.path.as_bstr(), entry.id.as_ref()))
         .filter(|(path, _): &(&BStr, &gix::oid)| is_rule(path));
     before.eq(after)
+}
+
+fn newest(seen: Option<&Seen>) -> Option<Mtime> {
+    seen.and_then(|seen| seen.survey.on_disk(&seen.manifest, true).entries.map(|known| known.mtime).max())
 }
 
 fn now() -> Mtime {

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use gix::objs::Find as _;
 use super::attributes::Converter;
 use super::parallel::on_all_cores;
 use super::plan::{Mtime, Plan, Work};
+use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::disk::{self, Point, Writable};
@@ -52,6 +54,9 @@ pub enum Error {
         /// Its id.
         id: gix::ObjectId,
     },
+    /// The disk is too small. Nothing was written.
+    #[error(transparent)]
+    NoRoom(#[from] Shortage),
     /// The pass ended first.
     #[error("building the tree {0}")]
     Expired(#[from] Expired),
@@ -61,7 +66,9 @@ impl Advice for Error {
     fn remedy(&self) -> Remedy {
         match self {
             Error::Expired(Expired::Stopped) => Remedy::Stopped,
-            Error::Io { .. } | Error::Damaged { .. } | Error::Expired(_) => Remedy::Retry { after: None },
+            Error::Io { .. } | Error::Damaged { .. } | Error::NoRoom(_) | Error::Expired(_) => {
+                Remedy::Retry { after: None }
+            }
         }
     }
 
@@ -74,6 +81,10 @@ impl Advice for Error {
                 io::ErrorKind::PermissionDenied => Some("check who owns the volume, and `fsGroup`".into()),
                 _ => None,
             },
+            Error::NoRoom(_) => Some(
+                "free some space or make the volume larger; nothing was written, and what is published stays"
+                    .into(),
+            ),
             _ => None,
         }
     }
@@ -212,7 +223,7 @@ impl Reflinks<'_> {
     /// Whether `file` has now the content of the readers' file at `path`, as it was looked at.
     fn make(&self, file: &Writable, path: &Path, mtime: Mtime) -> bool {
         let Some(from) = self.from.filter(|_| !self.impossible.load(Ordering::Relaxed)) else { return false };
-        let Ok(other) = disk::open_to_read(from, path) else { return false };
+        let Ok(other) = disk::open_to_read_at(from, path) else { return false };
         let is_it = Metadata::from_file(&other).is_ok_and(|meta| {
             let stat = stat_of(&meta);
             meta.is_file() && (i64::from(stat.mtime.secs), stat.mtime.nsecs) == (mtime.seconds, mtime.nanos)
@@ -384,4 +395,16 @@ pub fn folds_case(dir: &Path) -> io::Result<bool> {
     let folds = fs::symlink_metadata(dir.join(name.replace("-a", "-A"))).is_ok();
     disk::remove_file(Point::RootCaseRemove, &file)?;
     Ok(folds)
+}
+
+/// Whether the volume keeps the modes of files: a share of another system gives all the same.
+pub fn holds_modes(dir: &Path) -> io::Result<bool> {
+    let path = dir.join(format!(".dagsync-case-{}-{:08x}-m", std::process::id(), fastrand::u32(..)));
+    let file = disk::create(Point::RootCaseCreate, &path, 0o666)?;
+    let mode_of = |file: &File| file.metadata().map(|meta| meta.permissions().mode() & 0o777).ok();
+    let holds = [0o700, 0o640]
+        .iter()
+        .all(|mode| file.set_mode(Point::RootCaseMode, *mode).is_ok() && file.look(mode_of) == Some(*mode));
+    disk::remove_file(Point::RootCaseRemove, &path)?;
+    Ok(holds)
 }
