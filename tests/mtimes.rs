@@ -124,3 +124,58 @@ fn what_a_git_program_puts_into_the_index_of_a_published_tree_is_not_in_the_next
         assert_eq!(fs::read_to_string(world.link().join("dags/a.py")).unwrap(), round);
     }
 }
+/// The times of everything in a tree but its `.git`, folders and the top included.
+fn times(tree: &Path) -> std::collections::BTreeSet<(i64, i64)> {
+    let mut found = std::collections::BTreeSet::new();
+    let mut queue = vec![tree.to_owned()];
+    while let Some(path) = queue.pop() {
+        found.insert(facts(&path).0);
+        if fs::symlink_metadata(&path).unwrap().is_dir() {
+            let inside = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            queue.extend(inside.filter(|path| !path.ends_with(".git")));
+        }
+    }
+    found
+}
+
+#[test]
+fn with_mtime_now_everything_in_a_tree_is_as_old_as_the_tree() {
+    let world = Synced::new();
+    world.repo.commit(&[("dags/a.py", "1"), ("dags/b.py", "1"), ("lib/deep/c.py", "1")]);
+    let agent = world.launch().args(["--max-failures=-1", "--mtime=now"]).start();
+    let mut last = (0, 0);
+    for round in 2..8 {
+        let commit = world.repo.commit(&[("dags/b.py", &round.to_string())]);
+        agent.wait_published(&world.root, "repo", &commit);
+        world.shows(&commit);
+        let tree = fs::canonicalize(world.link()).unwrap();
+        let times = times(&tree);
+        assert_eq!(times.len(), 1, "round {round}: one time for all: {times:?}");
+        let time = *times.first().unwrap();
+        assert!(time.0 > last.0, "round {round}: later by the whole second: {time:?} after {last:?}");
+        last = time;
+        assert_eq!(world.git_in_tree(&["status", "--porcelain"]), "", "the manifest knows of the times");
+    }
+}
+
+#[test]
+fn a_change_of_mtime_waits_for_the_next_commit() {
+    let world = Synced::new();
+    world.once(&["--mtime=preserve"]);
+    let tree = fs::canonicalize(world.link()).unwrap();
+    let (first, before) = (facts(&tree.join("a.py")), facts(&tree));
+    world.once(&["--mtime=now"]);
+    assert_eq!(fs::canonicalize(world.link()).unwrap(), tree);
+    assert_eq!(
+        (facts(&tree.join("a.py")), facts(&tree)),
+        (first, before),
+        "the published tree is left alone"
+    );
+    world.repo.commit(&[("dags/b.py", "other")]);
+    world.once(&["--mtime=now"]);
+    let second = facts(&world.link().join("a.py")).0;
+    assert!(second.0 > first.0.0, "the new tree is of now: {second:?}");
+    world.repo.commit(&[("dags/b.py", "once more")]);
+    world.once(&["--mtime=preserve"]);
+    assert_eq!(facts(&world.link().join("a.py")).0, second, "and from there on times stay");
+}

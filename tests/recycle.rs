@@ -81,6 +81,7 @@ impl World {
             converter: converter.as_ref(),
             spare,
             current,
+            times: Default::default(),
             group_write: false,
             deadline: &self.deadline,
         }

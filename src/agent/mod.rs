@@ -4,6 +4,7 @@
 //! Decisions about time are pure ([`schedule`]). Everyone else reads the [`status`] board.
 
 pub mod app;
+mod care;
 mod failure;
 mod files;
 mod locks;

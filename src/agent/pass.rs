@@ -29,7 +29,7 @@ use crate::metrics::Stage;
 use crate::publish::state::{Passed, Published, Retired, seconds};
 use crate::publish::{AtLink, link, retain};
 use crate::tree::attributes::Converter;
-use crate::tree::recycle::{self, Help, Job, Looked};
+use crate::tree::recycle::{self, Done, Help, Job, Looked};
 use crate::tree::write;
 use crate::tree::{self, Earlier, Listing};
 
@@ -77,7 +77,7 @@ struct New<'a> {
 
 /// What is remembered of a tree.
 #[derive(Default)]
-struct Facts {
+pub(super) struct Facts {
     bytes: u64,
     passed: Option<Passed>,
 }
@@ -98,13 +98,20 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     fn run(&mut self) -> Result<Outcome, Failure> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
-        let live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
-        if let Some(live) = &live
-            && self.is_current(live, &target)
+        self.settle_link()?;
+        let mut live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
+        if let Some(tree) = &live
+            && self.is_current(tree, &target)
         {
-            self.confirm(&target, live.commit);
+            self.confirm(&target, tree.commit);
             self.retire(None);
-            return Ok(Outcome::Unchanged);
+            if self.is_as_its_commit(tree) {
+                return Ok(Outcome::Unchanged);
+            }
+            live = None;
+        }
+        if live.is_none() {
+            self.notice_loss();
         }
         match self.bring(&target, live.as_ref()) {
             // The object store is a cache: damage in it costs one more fetch, never what is published.
@@ -315,9 +322,10 @@ impl Pass<'_> {
             spare: spare.map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
             current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
             group_write: group,
+            times: source.config.mtime,
             deadline: &self.deadline,
         };
-        let build = || -> Result<Option<ObjectId>, Broken> {
+        let build = || -> Result<Done, Broken> {
             let done = job.run(objects, looked).map_err(broken_write)?;
             tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
@@ -326,11 +334,13 @@ impl Pass<'_> {
             }
             disk::rename(Point::TreePlaceRename, &new, &place)
                 .map_err(on_disk("put in place the tree", &place))?;
-            Ok(done.manifest)
+            Ok(done)
         };
-        let manifest = build()
+        let spare = spare.map(|tree| tree.path.clone());
+        let done = build()
             .inspect_err(|_| retain::remove(&source.lock, layout, &new, &mut retain::Removal::default()))?;
-        Ok((place, manifest))
+        self.flush(&place, spare.as_deref(), &done)?;
+        Ok((place, done.manifest))
     }
 
     /// **publish**: the link. A crash leaves the old tree or the new one live, both whole.
@@ -358,6 +368,7 @@ impl Pass<'_> {
             retired.retain(|tree| tree.path != live.path);
             retired.push(Retired { path: live.path.clone(), bytes, settings, at });
         }
+        self.after_swap();
         // It is live: from here on nothing may fail the pass.
         if let Err(failure) = self.remember(target, commit, facts) {
             tracing::warn!("{}", failure.failure.message);
@@ -365,32 +376,13 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// What is live was asked for by another name before (a tag, a mirror's URL, git-sync): from here on by this one, so
-    /// that a restart without the remote knows that it serves the right thing.
-    fn confirm(&mut self, target: &Target, commit: ObjectId) {
-        let source = &*self.source;
-        let published = source.state.of(&commit);
-        let known = published.is_some_and(|known| {
-            known.repo == source.remote.shown()
-                && known.wanted == target.wanted
-                && known.reference == target.reference
-        });
-        if !known {
-            if let Err(failure) = self.remember(target, commit, self.facts_of(&commit)) {
-                tracing::warn!("{}", failure.failure.message);
-            }
-            let source = &*self.source;
-            source.metrics.published(&commit.to_string(), &target.reference, source.files_of_live());
-        }
-    }
-
     /// What is remembered of the published tree.
-    fn facts_of(&self, commit: &oid) -> Facts {
+    pub(super) fn facts_of(&self, commit: &oid) -> Facts {
         let known = self.source.state.of(commit);
         known.map_or_else(Facts::default, |known| Facts { bytes: known.bytes, passed: known.passed.clone() })
     }
 
-    fn remember(&mut self, target: &Target, commit: ObjectId, facts: Facts) -> Result<(), Broken> {
+    pub(super) fn remember(&mut self, target: &Target, commit: ObjectId, facts: Facts) -> Result<(), Broken> {
         let source = &mut *self.source;
         source.state.published = Some(Published {
             repo: source.remote.shown().to_owned(),
@@ -415,6 +407,10 @@ impl Pass<'_> {
     /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
     fn retire(&mut self, published: Option<ObjectId>) {
         let source = &mut *self.source;
+        // After a power cut the link may still lead to the tree that was replaced.
+        if source.link_unflushed {
+            return;
+        }
         let Ok(at_link) = source.layout.at_link() else { return };
         let live = match &at_link {
             AtLink::Tree { path, .. } => path.clone(),

@@ -1,9 +1,9 @@
 //! Everything that one source owns while it runs: its root, its objects, its remote, its memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use gix::hash::Kind;
 use gix::{ObjectId, oid};
@@ -16,8 +16,9 @@ use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
 use crate::publish::state::{Retired, State, seconds};
 use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
-use crate::tree::write::folds_case;
-use crate::tree::{Policy, manifest};
+use crate::tree::durable::Disk;
+use crate::tree::write::{folds_case, holds_modes};
+use crate::tree::{Policy, manifest, verify};
 
 /// One source, opened. Lives in its worker's thread; nobody else touches what it owns.
 pub struct Source {
@@ -40,6 +41,24 @@ pub struct Source {
     pub(super) warned_removal: Option<PathBuf>,
     /// Something could not be removed and is tried again.
     pub(super) leftovers: bool,
+    /// The disk, for flushing what is to be published.
+    pub(super) disk: Disk,
+    /// Trees of an earlier process, which may not have been flushed.
+    pub(super) inherited: HashSet<PathBuf>,
+    /// The root was laid out by this process: its folders and the store's own files may not be on disk.
+    pub(super) new_root: bool,
+    /// Files of packs that are on disk.
+    pub(super) flushed: HashSet<PathBuf>,
+    /// The last swap may not be on disk: nothing that the old link leads to may be touched.
+    pub(super) link_unflushed: bool,
+    /// The volume keeps the modes of files.
+    pub(super) holds_modes: bool,
+    /// How far the published tree was verified, and when that goes on.
+    pub(super) verified: verify::Progress,
+    /// When.
+    pub(super) verify_at: Instant,
+    /// The published tree was found damaged or gone, and the next publication mends that.
+    pub(super) repairing: bool,
 }
 
 /// The parts that come from outside.
@@ -60,8 +79,14 @@ impl Source {
         parts: Parts,
         metrics: SourceMetrics,
     ) -> Result<Self, Failure> {
+        let on_disk = |err| Failure::of(Stage::Resolve, &publish::Error::io("look at", &layout.root)(err));
+        // Before anything is written: it hears of every failed write since.
+        let disk = Disk::open(&layout.root).map_err(on_disk)?;
+        let new_root = !layout.store.join("HEAD").exists();
         let (store, remote, state, folds_case) = Self::prepare(&config, &layout, &lock)?;
+        let holds_modes = holds_modes(&layout.state).map_err(on_disk)?;
         let mut source = Source {
+            verify_at: Instant::now() + config.verify_period.unwrap_or_default(),
             config,
             layout,
             lock,
@@ -76,8 +101,17 @@ impl Source {
             warned_shadow: None,
             warned_removal: None,
             leftovers: false,
+            disk,
+            inherited: HashSet::new(),
+            new_root,
+            flushed: HashSet::new(),
+            link_unflushed: false,
+            holds_modes,
+            verified: verify::Progress::default(),
+            repairing: false,
         };
         source.after_crash();
+        source.inherited = source.layout.trees().into_iter().map(|(path, _)| path).collect();
         Ok(source)
     }
 
@@ -112,9 +146,7 @@ impl Source {
             && let Some(reason) = manifest::damage(&tree, &self.layout.store, commit.kind())
         {
             tracing::warn!("the published tree is damaged and is built again: {reason}");
-            if let Err(err) = manifest::disown(&tree, &self.layout.store) {
-                tracing::warn!("cannot remove its index: {err}");
-            }
+            self.disown(&tree);
         }
         let swept = retain::sweep(&self.lock, &self.layout);
         if swept.removed > 0 {
@@ -122,6 +154,37 @@ impl Source {
         }
         self.leftovers = !swept.failed.is_empty();
         self.measure_disk();
+    }
+
+    /// Makes the published tree one that does not exist: this pass, or the next one that can, builds it again beside it.
+    pub(super) fn disown(&mut self, tree: &Path) {
+        self.repairing = true;
+        if let Err(err) = manifest::disown(tree, &self.layout.store) {
+            tracing::warn!("cannot remove its index: {err}");
+        }
+    }
+
+    /// Files of the object store that may not be on disk yet, with the folders that name them.
+    pub(super) fn unflushed_objects(&self) -> Vec<PathBuf> {
+        let inside = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let (packs, store) = (self.store.pack_dir(), &self.layout.store);
+        let mut new = inside(&packs);
+        new.retain(|path| !self.flushed.contains(path));
+        if self.new_root {
+            new.extend(inside(store));
+            new.extend([&self.layout.root, &self.layout.state].map(Clone::clone));
+            // One that we may not read is not ours to flush.
+            let above = self.layout.root.parent().filter(|above| std::fs::File::open(above).is_ok());
+            new.extend(above.map(Path::to_owned));
+        }
+        if !new.is_empty() {
+            new.extend(Some(self.store.shallow_file()).filter(|file| file.exists()));
+            new.extend([packs, store.clone()]);
+        }
+        new
     }
 
     /// Commits of history, 0 = all.

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use crate::git::url::RepoUrl;
 pub use crate::git::{AuthConfig, HttpConfig};
 pub use crate::log::LogFormat;
-pub use crate::tree::{AutoCrlf, CheckoutConfig, Limits, Symlinks};
+pub use crate::tree::{AutoCrlf, CheckoutConfig, Durable, Limits, Symlinks, Times};
 
 /// Everything that was said, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +80,12 @@ pub struct SourceConfig {
     pub stale_worktree_timeout: Option<Duration>,
     /// Replaced trees kept beside the published one, whatever their age.
     pub keep: usize,
+    /// Which times the files of a new tree get.
+    pub mtime: Times,
+    /// Whether a tree is on disk before it is published.
+    pub durable: Durable,
+    /// How often a part of the published tree is compared with its commit; `None` = never.
+    pub verify_period: Option<Duration>,
     /// Touched when a pass published. Absolute.
     pub touch_file: Option<PathBuf>,
     /// JSON of the current error. Absolute.

@@ -15,6 +15,7 @@ mod points;
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
@@ -95,15 +96,44 @@ pub(crate) fn set_mtime(point: Point, path: &Path, seconds: i64, nanos: u32) -> 
     around(point, || Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
-/// `fsync(2)` of a folder.
-pub(crate) fn sync_folder(point: Point, folder: &File) -> io::Result<()> {
-    around(point, || folder.sync_all())
+/// `fsync(2)` of a folder, or of a file that is open for reading.
+pub(crate) fn sync(point: Point, file: &File) -> io::Result<()> {
+    around(point, || file.sync_all())
+}
+
+/// `syncfs(2)`: everything on the volume that `file` is on.
+pub(crate) fn sync_volume(point: Point, file: &File) -> io::Result<()> {
+    around(point, || Ok(rustix::fs::syncfs(file)?))
 }
 
 /// Opens a folder to look at what is in it: a read, here because what else `open(2)` does is here. Never through a link.
 pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Opens a file to read it: a read, like the one above. Never through a link at its name, and without waiting for a pipe that
+/// somebody put there.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    open_to_read_at(CWD, path)
+}
+
+/// The same below `top`.
+pub(crate) fn open_to_read_at(top: impl AsFd, path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(top, path, flags, Mode::empty())?))
+}
+
+/// Whether files of the volume may share their content, by the kind of its file system: if not, it need not be tried.
+pub(crate) fn may_clone(path: &Path) -> bool {
+    const BTRFS: u64 = 0x9123_683e;
+    const XFS: u64 = 0x5846_5342;
+    const BCACHEFS: u64 = 0xca45_1a4e;
+    const ZFS: u64 = 0x2fc1_2fc1;
+    const NFS: u64 = 0x6969;
+    const OVERLAY: u64 = 0x794c_7630;
+    let kind = rustix::fs::statfs(path).map(|volume| volume.f_type as u64);
+    kind.is_ok_and(|kind| [BTRFS, XFS, BCACHEFS, ZFS, NFS, OVERLAY].contains(&kind))
 }
 
 /// Makes or empties a file; `mode` minus the umask when it is made.
@@ -138,6 +168,11 @@ pub(crate) fn open_lock(point: Point, path: &Path) -> io::Result<Writable> {
 pub(crate) struct Writable(File);
 
 impl Writable {
+    /// Makes it share the content of another file, where the file system can: only what is written later takes up room.
+    pub(crate) fn clone_from(&self, point: Point, other: &File) -> io::Result<()> {
+        around(point, || Ok(rustix::fs::ioctl_ficlone(&self.0, other)?))
+    }
+
     /// `write(2)` until all is written.
     pub(crate) fn write_all(&self, point: Point, bytes: &[u8]) -> io::Result<()> {
         around(point, || (&self.0).write_all(bytes))

@@ -41,6 +41,8 @@ points! {
     RootGuardRename = "root.guard.rename";
     /// An empty file in our folder, which asked how the volume takes `a` and `A`; the next start removes it.
     RootCaseCreate = "root.case.create";
+    /// The same file, which asked whether the volume keeps modes.
+    RootCaseMode = "root.case.mode";
     /// The same file, or nothing.
     RootCaseRemove = "root.case.remove";
 
@@ -148,6 +150,8 @@ points! {
     TreeFileMode = "tree.file.mode";
     /// A private folder with files that are not whole; the next start removes it.
     TreeFileWrite = "tree.file.write";
+    /// The same.
+    TreeFileClone = "tree.file.clone";
     /// A private folder with files of the wrong time; the next start removes it.
     TreeFileTime = "tree.file.time";
     /// A private folder with an old file or the new one; the next start removes it.
@@ -166,6 +170,8 @@ points! {
     TreePlaceMake = "tree.place.make";
     /// A whole tree under a private name, which the next start removes, or under its own, which counts as a replaced one.
     TreePlaceRename = "tree.place.rename";
+    /// A whole tree that nothing links to, on disk or on its way there; the next start counts it among the replaced ones.
+    TreePlaceFlush = "tree.place.flush";
     /// A published tree that is damaged, with an index, which the next start finds again, or without: it is built again.
     TreeIndexDisown = "tree.index.disown";
 

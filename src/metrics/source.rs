@@ -82,6 +82,7 @@ struct Inner {
     files: IntGauge,
     disk: IntGaugeVec,
     removal_failures: IntCounter,
+    repairs: IntCounter,
     ref_conflict: IntGauge,
     standby: IntGauge,
 }
@@ -125,6 +126,10 @@ impl SourceMetrics {
             removal_failures: counter(
                 "dagsync_removal_failures_total",
                 "Removals that failed and are tried again",
+            )?,
+            repairs: counter(
+                "dagsync_repairs_total",
+                "Times the published tree was damaged or gone and was built again",
             )?,
             ref_conflict: gauge(
                 "dagsync_ref_conflict",
@@ -199,6 +204,11 @@ impl SourceMetrics {
         self.inner.removal_failures.inc_by(more);
     }
 
+    /// The published tree was damaged or gone, and another one is in its place now.
+    pub fn repaired(&self) {
+        self.inner.repairs.inc();
+    }
+
     /// Whether a branch and a different ref are both configured.
     pub fn ref_conflict(&self, conflict: bool) {
         self.inner.ref_conflict.set(conflict.into());
@@ -209,7 +219,7 @@ impl SourceMetrics {
         self.inner.standby.set(standby.into());
     }
 
-    fn collectors(&self) -> [&dyn Collector; 16] {
+    fn collectors(&self) -> [&dyn Collector; 17] {
         let m = &*self.inner;
         [
             &m.passes,
@@ -226,6 +236,7 @@ impl SourceMetrics {
             &m.files,
             &m.disk,
             &m.removal_failures,
+            &m.repairs,
             &m.ref_conflict,
             &m.standby,
         ]

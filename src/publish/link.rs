@@ -13,9 +13,10 @@ use crate::path::relative;
 /// Our temporary links begin with this, wherever they are.
 const TEMP: &str = ".dagsync-link-";
 
-/// Points the link at `tree`: a new link under a unique name, renamed over the old one, its folder flushed.
+/// Points the link at `tree`: a new link under a unique name, renamed over the old one.
 ///
-/// A crash before the rename leaves a temporary link, removed by the next start; after it, the new tree is published.
+/// A crash before the rename leaves a temporary link, removed by the next start; after it, the new tree is published. After a power
+/// cut either is: until [`flush`] has said otherwise, the tree that was replaced may not be touched.
 pub fn swap(_proof: &RootLock, layout: &Layout, tree: &Path) -> Result<(), Error> {
     if let AtLink::Foreign(what) = layout.at_link()? {
         return Err(Error::Occupied { path: layout.link.clone(), what });
@@ -30,6 +31,12 @@ pub fn swap(_proof: &RootLock, layout: &Layout, tree: &Path) -> Result<(), Error
         let _ = disk::remove_file(Point::PublishLinkDiscard, &temp);
         return Err(Error::io("put the link in place at", &layout.link)(err));
     }
+    Ok(())
+}
+
+/// Makes the swap outlive the power.
+pub fn flush(_proof: &RootLock, layout: &Layout) -> Result<(), Error> {
+    let folder = layout.link.parent().expect("a link is in a folder");
     sync_folder(folder).map_err(Error::io("flush", folder))
 }
 
@@ -61,8 +68,8 @@ pub fn remove_leftovers(_proof: &RootLock, layout: &Layout) -> Result<(), Error>
 }
 
 /// Flushes a folder's entries. Some file systems cannot; then nothing more can be done.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    match disk::sync_folder(Point::PublishLinkSync, &File::open(folder)?) {
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match disk::sync(Point::PublishLinkSync, &File::open(folder)?) {
         Err(err) if err.kind() == io::ErrorKind::InvalidInput => Ok(()),
         other => other,
     }

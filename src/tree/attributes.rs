@@ -67,22 +67,30 @@ impl Converter {
         objects: &impl Find,
         config: CheckoutConfig,
     ) -> Result<Option<Converter>, Error> {
+        let listed = if listing.has_attributes() { listing.entries() } else { &[] };
+        Converter::of_rules(listed.iter(), objects, config)
+    }
+
+    /// The same from the `.gitattributes` among `entries`; others are not looked at.
+    pub(super) fn of_rules<'a>(
+        entries: impl Iterator<Item = &'a Entry>,
+        objects: &impl Find,
+        config: CheckoutConfig,
+    ) -> Result<Option<Converter>, Error> {
         let mut files = Vec::new();
         let mut total = 0;
         let mut acts = config.autocrlf == AutoCrlf::True;
-        if listing.has_attributes() {
-            for entry in listing.entries().iter().filter(|entry| is_attributes(entry)) {
-                total += entry.size;
-                if total > ALL_BYTES {
-                    let path = entry.path.clone();
-                    return Err(Error::TooMuch { bound: Bound::AttributeBytes, max: ALL_BYTES, path });
-                }
-                let mut buffer = Vec::new();
-                let found = objects.try_find(&entry.id, &mut buffer).map_err(|e| read_error(entry.id, e))?;
-                let text = as_read_by_git(found.ok_or(Error::Missing { id: entry.id })?.data);
-                acts |= can_act(&text, config);
-                files.push((entry, text));
+        for entry in entries.filter(|entry| is_attributes(entry)) {
+            total += entry.size;
+            if total > ALL_BYTES {
+                let path = entry.path.clone();
+                return Err(Error::TooMuch { bound: Bound::AttributeBytes, max: ALL_BYTES, path });
             }
+            let mut buffer = Vec::new();
+            let found = objects.try_find(&entry.id, &mut buffer).map_err(|e| read_error(entry.id, e))?;
+            let text = as_read_by_git(found.ok_or(Error::Missing { id: entry.id })?.data);
+            acts |= can_act(&text, config);
+            files.push((entry, text));
         }
         Ok(acts.then(|| Converter::with_files(&files, config)))
     }

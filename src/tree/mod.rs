@@ -19,21 +19,25 @@ use crate::error::{Advice, Remedy};
 
 pub mod attributes;
 mod collide;
+pub mod durable;
 mod encoding;
 mod ident;
 mod links;
+mod listed;
 pub mod manifest;
 mod names;
 mod parallel;
 pub mod plan;
 pub mod recycle;
 mod settings;
+pub mod space;
 pub mod survey;
+pub mod verify;
 mod walk;
 pub mod write;
 
 pub use names::NameProblem;
-pub use settings::{AutoCrlf, CheckoutConfig, Limits, Symlinks};
+pub use settings::{AutoCrlf, CheckoutConfig, Durable, Limits, Symlinks, Times};
 pub use walk::{Earlier, walk, walk_after};
 
 /// What an entry becomes on disk.

@@ -81,6 +81,8 @@ pub struct Work {
     pub entry: usize,
     /// Its mtime in the end.
     pub mtime: Mtime,
+    /// Whether readers have just this at its path.
+    pub same: bool,
 }
 
 /// What to do to the spare.
@@ -135,18 +137,20 @@ pub fn plan(spare: OnDisk<'_>, current: OnDisk<'_>, target: &[Entry], now: Mtime
             relisted.insert(parent(path));
         }
         let is_same = |known: &Known<'_>| known.id == entry.id && known.kind == entry.kind;
-        let mtime = match read.filter(|read| read.intact && is_same(read)) {
+        let same = read.filter(|read| read.intact && is_same(read));
+        let mtime = match same {
             Some(read) => read.mtime,
             None => later(now, read.map(|read| read.mtime), old.map(|old| old.mtime)),
         };
+        let work = Work { entry: index, mtime, same: same.is_some() };
         match old {
             Some(old) if old.intact && is_same(&old) => {
                 if old.mtime != mtime {
-                    plan.retime.push(Work { entry: index, mtime });
+                    plan.retime.push(work);
                 }
             }
             _ => {
-                plan.write.push(Work { entry: index, mtime });
+                plan.write.push(work);
                 touched.insert(parent(path));
             }
         }
@@ -196,7 +200,7 @@ impl Plan {
 }
 
 /// Later than everything that was at a path, by the whole second.
-fn later(now: Mtime, read: Option<Mtime>, old: Option<Mtime>) -> Mtime {
+pub(super) fn later(now: Mtime, read: Option<Mtime>, old: Option<Mtime>) -> Mtime {
     match read.max(old) {
         Some(before) if now.seconds <= before.seconds => before.next_second(),
         _ => now,
@@ -409,6 +413,6 @@ mod tests {
         let first = damaged.entries.next().map(|known| Known { intact: false, ..known });
         damaged.entries = Box::new(first.into_iter().chain(damaged.entries));
         let plan = plan(damaged, disk.seen(), &target, at(20, 0));
-        assert_eq!(plan.write, vec![Work { entry: 0, mtime: at(10, 0) }]);
+        assert_eq!(plan.write, vec![Work { entry: 0, mtime: at(10, 0), same: true }]);
     }
 }

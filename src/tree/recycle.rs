@@ -17,10 +17,12 @@ use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::State;
 
 use super::attributes::Converter;
-use super::plan::{Mtime, plan};
+use super::durable::Touched;
+use super::plan::{Mtime, later, plan};
+use super::space;
 use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
-use super::{Listing, manifest};
+use super::{Listing, Times, manifest};
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
 use crate::git::store::Objects;
@@ -52,7 +54,9 @@ impl Looked {
     }
 }
 
-/// Looks at the trees that help, on two threads. Changes nothing, needs no object: it is done while the commit is fetched.
+/// Looks at the trees that help, on all cores. Changes nothing, needs no object: it is done while the commit is fetched.
+///
+/// Of the tree that readers hold only the folders are looked at, unless there is no spare and its files can be cloned.
 ///
 /// A tree that cannot be used is left out; the tree is then built without it.
 pub fn look(
@@ -63,9 +67,15 @@ pub fn look(
     deadline: &Deadline,
 ) -> Looked {
     std::thread::scope(|scope| {
-        let current = current.map(|help| scope.spawn(move || see_current(help.path, store, hash)));
         let spare = spare.filter(|help| help.same_settings);
-        let spare = spare.and_then(|help| see_spare(help.path, store, hash, deadline));
+        let whole = spare.is_none() && disk::may_clone(store);
+        let current = current.map(|help| {
+            scope.spawn(move || match whole && help.same_settings {
+                true => see_whole(help.path, store, hash, deadline),
+                false => see_current(help.path, store, hash),
+            })
+        });
+        let spare = spare.and_then(|help| see_whole(help.path, store, hash, deadline));
         // A panic there is one of ours: no tree is worth hiding it.
         let current =
             current.and_then(|seen| seen.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -73,20 +83,22 @@ pub fn look(
     })
 }
 
-fn see_spare(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
+fn see_whole(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
     let at = Instant::now();
     let (manifest, checksum) = read_manifest(tree, store, hash)?;
     let survey = survey::survey(tree, &manifest, deadline);
-    let survey = survey.inspect_err(|err| tracing::debug!("the spare tree cannot be used: {err}")).ok()?;
-    Some(Seen { tree: tree.to_owned(), at, manifest, checksum, survey })
+    let whole = true;
+    let survey =
+        survey.inspect_err(|err| tracing::debug!("`{}` is of no use: {err}", tree.display())).ok()?;
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey })
 }
 
 /// Only times are taken from the files of the readers' tree, and those are in its manifest.
 fn see_current(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Seen> {
     let at = Instant::now();
     let (manifest, checksum) = read_manifest(tree, store, hash)?;
-    let survey = survey::folders(tree, &manifest).ok()?;
-    Some(Seen { tree: tree.to_owned(), at, manifest, checksum, survey })
+    let (whole, survey) = (false, survey::folders(tree, &manifest).ok()?);
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey })
 }
 
 /// What to build, where, from what.
@@ -109,6 +121,8 @@ pub struct Job<'a> {
     pub spare: Option<Help<'a>>,
     /// The tree that readers hold.
     pub current: Option<Help<'a>>,
+    /// Which times it gets.
+    pub times: Times,
     /// Files and folders are writable by the group.
     pub group_write: bool,
     /// When to give up.
@@ -116,7 +130,7 @@ pub struct Job<'a> {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Done {
     /// Files and links that were written.
     pub written: usize,
@@ -124,6 +138,8 @@ pub struct Done {
     pub reused: usize,
     /// The checksum of the manifest.
     pub manifest: Option<ObjectId>,
+    /// What is to be flushed, if anything is.
+    pub touched: Touched,
 }
 
 /// A tree's manifest, and its disk.
@@ -131,6 +147,8 @@ struct Seen {
     tree: PathBuf,
     /// When.
     at: Instant,
+    /// Its files too, not its folders alone.
+    whole: bool,
     manifest: State,
     checksum: Option<ObjectId>,
     survey: Survey,
@@ -156,34 +174,54 @@ impl Job<'_> {
                     self.discard()?;
                     self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
                 }
+                // The room that the spare takes up is what a tree of its own needs.
+                Err(Error::NoRoom(shortage)) => {
+                    tracing::debug!("the spare tree is given up: {shortage}");
+                    disk::remove_dir_all(Point::TreeSpareDiscard, self.new).or_else(|_| self.discard())?;
+                    self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
+                }
                 other => return other,
             },
         };
-        disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
-            .map_err(failed("make the folder", self.new))?;
         self.build(objects, None, current)
     }
 
     /// Each manifest is as large as the tree has names: none is kept longer than it is needed, and the new one is made of the
     /// spare's.
     fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<Seen>) -> Result<Done, Error> {
-        let set_times = current.is_some() || spare.is_some();
+        let anew = self.times == Times::Now;
+        let set_times = current.is_some() || spare.is_some() || anew;
+        let from = current.as_ref().filter(|seen| seen.whole).map(|seen| seen.tree.clone());
+        let readers = current.as_ref().map(|seen| {
+            let mut disk = seen.survey.on_disk(&seen.manifest, !anew && self.means_the_same(seen));
+            if anew {
+                disk.folders.clear();
+            }
+            disk
+        });
         let plan = plan(
             spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest, true)).unwrap_or_default(),
-            current
-                .as_ref()
-                .map(|seen| seen.survey.on_disk(&seen.manifest, self.means_the_same(seen)))
-                .unwrap_or_default(),
+            readers.unwrap_or_default(),
             self.listing.entries(),
-            now(),
+            match self.times {
+                Times::Preserve => now(),
+                // One time for everything, later than all that was there.
+                Times::Now => later(now(), newest(current.as_ref()), newest(spare.as_ref())),
+            },
         );
         drop(current);
         let spare = spare.map(|seen| seen.manifest);
+        space::check(&plan, self.listing, from.is_some(), self.new.parent().unwrap_or(self.new))?;
+        if spare.is_none() {
+            disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
+                .map_err(failed("make the folder", self.new))?;
+        }
         let admin = manifest::prepare(self.store, self.new, self.place, self.commit, self.group_write)
             .map_err(failed("write the metadata of", self.new))?;
         let done = Apply {
             listing: self.listing,
             plan: &plan,
+            from: from.as_deref(),
             set_times,
             group_write: self.group_write,
             deadline: self.deadline,
@@ -193,7 +231,9 @@ impl Job<'_> {
         let manifest = manifest::write_index(&admin, &index, self.group_write)
             .map_err(failed("write the index of", self.new))?;
         let written = plan.write.len();
-        Ok(Done { written, reused: self.listing.entries().len() - written, manifest: Some(manifest) })
+        let reused = self.listing.entries().len() - written;
+        let touched = Touched::of(&plan, self.listing, admin);
+        Ok(Done { written, reused, manifest: Some(manifest), touched })
     }
 
     /// Whether the same blob means the same bytes in the tree that readers hold.
@@ -297,6 +337,10 @@ fn same_attributes(manifest: &State, listing: &Listing) -> bool {
         .map(|entry| (entry.path.as_bstr(), entry.id.as_ref()))
         .filter(|(path, _): &(&BStr, &gix::oid)| is_rule(path));
     before.eq(after)
+}
+
+fn newest(seen: Option<&Seen>) -> Option<Mtime> {
+    seen.and_then(|seen| seen.survey.on_disk(&seen.manifest, true).entries.map(|known| known.mtime).max())
 }
 
 fn now() -> Mtime {

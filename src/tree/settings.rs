@@ -31,6 +31,28 @@ pub enum Symlinks {
     Any,
 }
 
+/// Which times the files of a new tree get. Shapes no tree's bytes: the live tree is not built again because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Times {
+    /// What a commit does not change keeps its time.
+    #[default]
+    Preserve,
+    /// Everything is as old as its tree.
+    Now,
+}
+
+/// Whether a tree is on disk before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durable {
+    /// Where it outlives the power at all.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: what the kernel has not written yet is lost with the power.
+    Off,
+}
+
 /// Bounds on a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -8,9 +8,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
@@ -21,6 +22,7 @@ use gix::objs::Find as _;
 use super::attributes::Converter;
 use super::parallel::on_all_cores;
 use super::plan::{Mtime, Plan, Work};
+use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::disk::{self, Point, Writable};
@@ -52,6 +54,9 @@ pub enum Error {
         /// Its id.
         id: gix::ObjectId,
     },
+    /// The disk is too small. Nothing was written.
+    #[error(transparent)]
+    NoRoom(#[from] Shortage),
     /// The pass ended first.
     #[error("building the tree {0}")]
     Expired(#[from] Expired),
@@ -61,7 +66,9 @@ impl Advice for Error {
     fn remedy(&self) -> Remedy {
         match self {
             Error::Expired(Expired::Stopped) => Remedy::Stopped,
-            Error::Io { .. } | Error::Damaged { .. } | Error::Expired(_) => Remedy::Retry { after: None },
+            Error::Io { .. } | Error::Damaged { .. } | Error::NoRoom(_) | Error::Expired(_) => {
+                Remedy::Retry { after: None }
+            }
         }
     }
 
@@ -74,6 +81,10 @@ impl Advice for Error {
                 io::ErrorKind::PermissionDenied => Some("check who owns the volume, and `fsGroup`".into()),
                 _ => None,
             },
+            Error::NoRoom(_) => Some(
+                "free some space or make the volume larger; nothing was written, and what is published stays"
+                    .into(),
+            ),
             _ => None,
         }
     }
@@ -85,6 +96,8 @@ pub struct Apply<'a> {
     pub listing: &'a Listing,
     /// What to do.
     pub plan: &'a Plan,
+    /// The tree that readers hold, if what is the same in it may be cloned.
+    pub from: Option<&'a Path>,
     /// Whether times matter: not for the first tree of all, which is compared with nothing. They are set by hand, since a
     /// file server's clock is not ours, and the kernel's is a tick behind the one we read.
     pub set_times: bool,
@@ -158,10 +171,14 @@ impl Apply<'_> {
         // Names are looked up from here, so that no file costs a walk from the root of the file system.
         let top = File::open(dir).map_err(failed("open the folder", dir))?;
         let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
+        let from = self.from.and_then(|from| File::open(from).ok());
+        let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
         let work = |(objects, converter): (Objects, Option<Converter>)| -> Result<(), Error> {
-            let mut writer = Writer { apply: self, objects, converter, dir, top: &top, blob: Vec::new() };
+            let reflinks = Reflinks { from: from.as_ref(), impossible: &cannot_clone };
+            let mut writer =
+                Writer { apply: self, objects, converter, dir, top: &top, reflinks, blob: Vec::new() };
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -191,23 +208,56 @@ struct Writer<'a> {
     dir: &'a Path,
     /// The same, open.
     top: &'a File,
+    reflinks: Reflinks<'a>,
     blob: Vec<u8>,
+}
+
+/// Files that share the content of those that readers have.
+struct Reflinks<'a> {
+    from: Option<&'a File>,
+    /// It was tried, and this file system or this pair of folders cannot.
+    impossible: &'a AtomicBool,
+}
+
+impl Reflinks<'_> {
+    /// Whether `file` has now the content of the readers' file at `path`, as it was looked at.
+    fn make(&self, file: &Writable, path: &Path, mtime: Mtime) -> bool {
+        let Some(from) = self.from.filter(|_| !self.impossible.load(Ordering::Relaxed)) else { return false };
+        let Ok(other) = disk::open_to_read_at(from, path) else { return false };
+        let is_it = Metadata::from_file(&other).is_ok_and(|meta| {
+            let stat = stat_of(&meta);
+            meta.is_file() && (i64::from(stat.mtime.secs), stat.mtime.nsecs) == (mtime.seconds, mtime.nanos)
+        });
+        if !is_it {
+            return false;
+        }
+        let cloned = file.clone_from(Point::TreeFileClone, &other).is_ok();
+        if !cloned {
+            self.impossible.store(true, Ordering::Relaxed);
+        }
+        cloned
+    }
 }
 
 impl Writer<'_> {
     fn put(&mut self, work: &Work) -> Result<Stat, Error> {
         let entry = &self.apply.listing.entries()[work.entry];
-        match self.objects.try_find(&entry.id, &mut self.blob) {
-            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => {}
-            _ => return Err(Error::Damaged { id: entry.id }),
-        }
         match entry.kind {
             Kind::Symlink => self.link(entry, work),
             _ => self.file(entry, work),
         }
     }
 
-    fn link(&self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+    /// Reads the blob of an entry into `self.blob`.
+    fn read(&mut self, entry: &Entry) -> Result<(), Error> {
+        match self.objects.try_find(&entry.id, &mut self.blob) {
+            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => Ok(()),
+            _ => Err(Error::Damaged { id: entry.id }),
+        }
+    }
+
+    fn link(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+        self.read(entry)?;
         let path = join(self.dir, entry.path.as_ref());
         let target = to_path(self.blob.as_bstr());
         let made = match disk::symlink(Point::TreeLinkMake, target, &path) {
@@ -227,13 +277,10 @@ impl Writer<'_> {
 
     fn file(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
         let path = to_path(entry.path.as_ref());
+        let dir = self.dir;
         let whole = |doing| {
-            let path = self.dir.join(path);
+            let path = dir.join(path);
             move |source| Error::Io { doing, path, source }
-        };
-        let bytes = match &mut self.converter {
-            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
-            None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
         let (file, temp) = match create(Point::TreeFileCreate, self.apply, self.top, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
@@ -243,7 +290,14 @@ impl Writer<'_> {
             }
             other => (other.map_err(|err| whole("create")(err))?, None),
         };
-        file.write_all(Point::TreeFileWrite, &bytes).map_err(|err| whole("write")(err))?;
+        if !(work.same && self.reflinks.make(&file, path, work.mtime)) {
+            self.read(entry)?;
+            let bytes = match &mut self.converter {
+                Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+                None => std::borrow::Cow::Borrowed(&self.blob[..]),
+            };
+            file.write_all(Point::TreeFileWrite, &bytes).map_err(|err| whole("write")(err))?;
+        }
         if self.apply.set_times {
             file.set_modified(Point::TreeFileTime, system_time(work.mtime))
                 .map_err(|err| whole("set the time of")(err))?;
@@ -341,4 +395,16 @@ pub fn folds_case(dir: &Path) -> io::Result<bool> {
     let folds = fs::symlink_metadata(dir.join(name.replace("-a", "-A"))).is_ok();
     disk::remove_file(Point::RootCaseRemove, &file)?;
     Ok(folds)
+}
+
+/// Whether the volume keeps the modes of files: a share of another system gives all the same.
+pub fn holds_modes(dir: &Path) -> io::Result<bool> {
+    let path = dir.join(format!(".dagsync-case-{}-{:08x}-m", std::process::id(), fastrand::u32(..)));
+    let file = disk::create(Point::RootCaseCreate, &path, 0o666)?;
+    let mode_of = |file: &File| file.metadata().map(|meta| meta.permissions().mode() & 0o777).ok();
+    let holds = [0o700, 0o640]
+        .iter()
+        .all(|mode| file.set_mode(Point::RootCaseMode, *mode).is_ok() && file.look(mode_of) == Some(*mode));
+    disk::remove_file(Point::RootCaseRemove, &path)?;
+    Ok(holds)
 }

@@ -84,6 +84,21 @@ pub(super) static PUBLISH: &[Opt] = &[
     Opt::source("keep", Kind::Int { min: 0 }, "Replaced trees to keep, whatever their age")
         .vars(&["DAGSYNC_KEEP"])
         .default("0"),
+    Opt::source("mtime", Kind::Choice(&["preserve", "now"]), "Times of the files of a new tree")
+        .vars(&["DAGSYNC_MTIME"])
+        .default("preserve")
+        .doc("`preserve`: a file that the commit does not change keeps its time, so that Airflow parses again what changed \
+              and nothing else. `now`: every file and folder gets the time of the build, and all is parsed again."),
+    Opt::source("durable", Kind::Choice(&["auto", "on", "off"]), "Whether a tree is flushed to disk before it is published")
+        .vars(&["DAGSYNC_DURABLE"])
+        .default("auto")
+        .doc("`on`: after a power cut the link leads to a whole tree. `off`: as git-sync, what is not on disk yet is lost. \
+              `auto` is `off` where the root is in memory (tmpfs, ramfs) and `on` elsewhere."),
+    Opt::source("verify-period", ANY_DURATION, "How often a part of the published tree is compared with its commit; 0 = never")
+        .vars(&["DAGSYNC_VERIFY_PERIOD"])
+        .default("10m")
+        .doc("Each time at most a sixth of the files, 64 MiB or a quarter of a second, in turn. A tree that was changed or damaged is \
+              built again beside itself and swapped in."),
     Opt::source("touch-file", Kind::Path, "Touched when a pass published; relative to root")
         .vars(&["GITSYNC_TOUCH_FILE", "GIT_SYNC_TOUCH_FILE"])
         .identity(),

@@ -12,7 +12,8 @@ use crate::config::proxy;
 use crate::config::ref_rule::{self, Precedence};
 use crate::config::resolve::{problem, within};
 use crate::config::resolved::{
-    AuthConfig, CheckoutConfig, HttpConfig, Limits, RefChoice, RepoUrl, SourceConfig, Submodules, Symlinks,
+    AuthConfig, CheckoutConfig, Durable, HttpConfig, Limits, RefChoice, RepoUrl, SourceConfig, Submodules,
+    Symlinks, Times,
 };
 use crate::config::said::{Origin, Setting, Surroundings, View};
 use crate::config::value::{parse_bool, parse_int, parse_size};
@@ -65,6 +66,14 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Option<SourceConfig> {
             .map_or(max_failures, tolerated),
         stale_worktree_timeout: r.duration("stale-worktree-timeout"),
         keep: usize::try_from(r.int("keep", 0)).unwrap_or(0),
+        mtime: if r.view.text("mtime") == Some("now") { Times::Now } else { Times::Preserve },
+        durable: match r.view.text("durable") {
+            Some("on") => Durable::On,
+            Some("off") => Durable::Off,
+            _ => Durable::Auto,
+        },
+        verify_period: Some(r.duration("verify-period").unwrap_or(Duration::from_secs(600)))
+            .filter(|period| !period.is_zero()),
         touch_file: r.file_in("touch-file", &root),
         error_file: r.file_in("error-file", &root),
         group_write: r.bool("group-write", false),

@@ -59,12 +59,23 @@ fn defaults_are_git_syncs() {
     assert_eq!(source.sync_timeout, Duration::from_secs(120));
     assert_eq!((source.max_failures, source.init_max_failures), (Some(0), Some(0)));
     assert_eq!((source.stale_worktree_timeout, source.keep), (None, 0));
+    assert_eq!((source.mtime, source.durable), (Times::Preserve, Durable::Auto));
+    assert_eq!(source.verify_period, Some(Duration::from_secs(600)));
     assert_eq!(
         (source.submodules, source.symlinks, source.limits),
         (Submodules::Recursive, Symlinks::Inside, Limits::default())
     );
     assert!(source.gc && source.airflowignore_guard && !source.group_write && !source.ref_conflict);
     assert_eq!((source.auth, source.http), (AuthConfig::None, HttpConfig::default()));
+}
+
+#[test]
+fn how_a_tree_is_kept_is_read_from_flags_and_variables() {
+    let said = source(flags(&["--mtime=now", "--durable=off", "--verify-period=0"]));
+    assert_eq!((said.mtime, said.durable, said.verify_period), (Times::Now, Durable::Off, None));
+    let said = source(vars(&[("DAGSYNC_DURABLE", "on"), ("DAGSYNC_VERIFY_PERIOD", "1h")]));
+    assert_eq!((said.durable, said.verify_period), (Durable::On, Some(Duration::from_secs(3600))));
+    assert!(errors(flags(&["--durable=yes"])).contains("must be one of auto, on, off"));
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! Care for what is published: that it is on disk, that our memory calls it by its name, and that it still is its commit.
+
+use std::path::Path;
+use std::time::Instant;
+
+use gix::ObjectId;
+
+use super::failure::{Broken, Failure, broken_write, failed};
+use super::pass::Pass;
+use super::resolve::Target;
+use super::source::Live;
+use crate::metrics::Stage;
+use crate::publish::{AtLink, link, retain};
+use crate::tree::durable::Flush;
+use crate::tree::recycle::Done;
+use crate::tree::verify::{self, Bounds, Subject};
+
+/// Paths that a line of the log names.
+const SHOWN: usize = 3;
+
+impl Pass<'_> {
+    /// Puts the tree that was built at `place`, out of `spare` if there was one, on disk, with its objects. One that cannot be put
+    /// there is removed: nobody knows what of it would be there after a power cut.
+    pub(super) fn flush(&mut self, place: &Path, spare: Option<&Path>, done: &Done) -> Result<(), Broken> {
+        let source = &mut *self.source;
+        let mut beside = source.unflushed_objects();
+        // The name of a folder `again-<n>`.
+        if place.parent() != Some(&source.layout.trees) {
+            beside.push(source.layout.trees.clone());
+        }
+        let inherits = done.reused > 0 && spare.is_some_and(|spare| source.inherited.contains(spare));
+        let how = source.disk.decide(source.config.durable, inherits, &done.touched, beside.len());
+        if let Err(err) = source.disk.flush(how, place, &done.touched, &beside) {
+            retain::remove(&source.lock, &source.layout, place, &mut retain::Removal::default());
+            return Err(broken_write(err));
+        }
+        source.inherited.remove(place);
+        if how == Flush::Whole {
+            source.inherited.clear();
+        }
+        if how != Flush::Nothing {
+            source.flushed.extend(beside);
+            source.new_root = false;
+        }
+        Ok(())
+    }
+
+    /// The link leads to another tree. Nothing here fails the pass: readers have what they came for.
+    pub(super) fn after_swap(&mut self) {
+        let source = &mut *self.source;
+        if std::mem::take(&mut source.repairing) {
+            source.metrics.repaired();
+        }
+        source.link_unflushed = source.disk.is_durable(source.config.durable);
+        // The next pass tries again before it does anything else.
+        if let Err(failure) = self.settle_link() {
+            tracing::warn!("{}", failure.message);
+        }
+    }
+
+    /// Puts the last swap on disk, if that has not worked yet.
+    pub(super) fn settle_link(&mut self) -> Result<(), Failure> {
+        let source = &mut *self.source;
+        if source.link_unflushed {
+            link::flush(&source.lock, &source.layout).map_err(failed(Stage::Publish))?;
+            source.link_unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// What is live was asked for by another name before (a tag, a mirror's URL, git-sync): from here on by this one, so
+    /// that a restart without the remote knows that it serves the right thing.
+    pub(super) fn confirm(&mut self, target: &Target, commit: ObjectId) {
+        let source = &*self.source;
+        let published = source.state.of(&commit);
+        let known = published.is_some_and(|known| {
+            known.repo == source.remote.shown()
+                && known.wanted == target.wanted
+                && known.reference == target.reference
+        });
+        if !known {
+            if let Err(failure) = self.remember(target, commit, self.facts_of(&commit)) {
+                tracing::warn!("{}", failure.failure.message);
+            }
+            let source = &*self.source;
+            source.metrics.published(&commit.to_string(), &target.reference, source.files_of_live());
+        }
+    }
+
+    /// Nothing whole is published. Once there was: then what comes is a repair.
+    pub(super) fn notice_loss(&mut self) {
+        let source = &mut *self.source;
+        if source.repairing {
+            return;
+        }
+        let what = match source.layout.at_link() {
+            Ok(AtLink::Tree { path, .. }) => format!("the tree `{}` is gone or not whole", path.display()),
+            Ok(AtLink::Nothing) if source.state.published.is_some() => "the link is gone".to_owned(),
+            _ => return,
+        };
+        tracing::warn!("{what}: what is published is built again");
+        source.repairing = true;
+    }
+
+    /// Compares a part of the published tree with its commit, when it is time. A tree that differs does not exist any more when this
+    /// returns `false`, but readers keep it until another one is there.
+    pub(super) fn is_as_its_commit(&mut self, live: &Live) -> bool {
+        let source = &mut *self.source;
+        let Some(period) = source.config.verify_period else { return true };
+        if Instant::now() < source.verify_at {
+            return true;
+        }
+        source.verify_at = Instant::now() + period;
+        // Damage in the store is found, and mended, when something is fetched into it.
+        let Ok(objects) = source.store.objects() else { return true };
+        let root = source.store.peel_to_commit(&objects, &live.commit, "").ok().map(|(_, root)| root);
+        let subject = Subject {
+            tree: &live.path,
+            store: &source.layout.store,
+            commit: &live.commit,
+            root,
+            checkout: source.config.checkout,
+            group_write: source.config.group_write,
+            holds_modes: source.holds_modes,
+            limits: &source.config.limits,
+        };
+        let started = Instant::now();
+        let damage =
+            verify::part(&subject, &objects, &mut source.verified, Bounds::default(), &self.deadline);
+        tracing::debug!(took = ?started.elapsed(), "a part of the published tree was verified");
+        if damage.is_empty() {
+            return true;
+        }
+        let named: Vec<String> = damage.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = if damage.len() > SHOWN { ", …" } else { "" };
+        tracing::warn!(
+            "the published tree is not its commit any more and is built again: {}{more}",
+            named.join(", ")
+        );
+        source.disown(&live.path);
+        false
+    }
+}
