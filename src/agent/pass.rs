@@ -22,6 +22,7 @@ use crate::deadline::Deadline;
 use crate::error::Remedy;
 use crate::git;
 use crate::git::diff::Changes;
+use crate::git::known::{Known, Remembering};
 use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
@@ -69,7 +70,8 @@ pub struct Report {
 
 /// Runs one pass of `source`.
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
-    let mut pass = Pass { took: HashMap::new(), bytes: 0, deadline: deadline.clone(), source };
+    let mut pass =
+        Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
     pass.run()
 }
 
@@ -78,6 +80,8 @@ pub(super) struct Pass<'a> {
     pub(super) deadline: Rc<Deadline>,
     took: HashMap<&'static str, Duration>,
     bytes: u64,
+    /// Sizes of what came just now, which the walk asks for.
+    known: Known,
 }
 
 impl Pass<'_> {
@@ -205,6 +209,7 @@ impl Pass<'_> {
                 .map_err(&err)?;
             source.metrics.fetched(fetched.bytes, fetched.objects);
             self.bytes += fetched.bytes;
+            self.known = fetched.known;
         }
         let objects = source.store.objects().map_err(&err)?;
         source.store.peel_to_commit(&objects, &target.fetch, source.remote.shown()).map_err(&err)
@@ -212,6 +217,8 @@ impl Pass<'_> {
 
     /// **check**, first half: what is in the tree, within bounds. Reads objects only.
     fn list(&mut self, objects: &Objects, root: ObjectId) -> Result<Listing, Broken> {
+        let known = std::mem::take(&mut self.known);
+        let objects = &Remembering { known: &known, objects };
         let source = &*self.source;
         let policy = Policy { symlinks: source.config.symlinks, case_insensitive: source.folds_case };
         let listing = tree::walk(objects, &root, &source.config.limits, &policy, self.deadline.interrupt())
@@ -402,8 +409,10 @@ impl Pass<'_> {
             if let Err(err) = tidied {
                 tracing::debug!("cannot tidy the shallow list: {err}");
             }
-            match git::pack::roll_up(&source.store, self.deadline.interrupt()) {
-                Ok(Some(packs)) => tracing::debug!(packs, "made one pack of many"),
+            match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
+                Ok(Some(done)) => {
+                    tracing::debug!(packs = done.packs, dropped = done.dropped, "made one pack of many");
+                }
                 Ok(None) => {}
                 // They do no harm but to speed; the next publication tries again.
                 Err(err) => tracing::debug!("cannot make one pack of many: {err}"),
