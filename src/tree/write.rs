@@ -27,6 +27,7 @@ use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::error::{Advice, Remedy};
 use crate::git::order::in_pack_order;
+use crate::git::pack::WORTH_STREAMING;
 use crate::git::store::Objects;
 
 /// Entries that a thread takes at once: enough to hold most of a chain of deltas, few enough to share the end.
@@ -182,6 +183,9 @@ impl Apply<'_> {
     }
 }
 
+/// Fills a file.
+type Pour<'a, W> = &'a dyn Fn(&mut W, &File) -> Result<(), Error>;
+
 /// One thread's tools.
 struct Writer<'a> {
     apply: &'a Apply<'a>,
@@ -196,14 +200,46 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn put(&mut self, work: &Work) -> Result<Stat, Error> {
         let entry = &self.apply.listing.entries()[work.entry];
+        if entry.size > WORTH_STREAMING && entry.kind != Kind::Symlink && self.is_unconverted(entry) {
+            return self.file(entry, work, &|writer, file| writer.pour(entry, file));
+        }
         match self.objects.try_find(&entry.id, &mut self.blob) {
             Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => {}
             _ => return Err(Error::Damaged { id: entry.id }),
         }
         match entry.kind {
             Kind::Symlink => self.link(entry, work),
-            _ => self.file(entry, work),
+            _ => self.file(entry, work, &|writer, file| writer.pour_converted(entry, file)),
         }
+    }
+
+    fn is_unconverted(&mut self, entry: &Entry) -> bool {
+        self.converter.as_mut().is_none_or(|converter| converter.rule(entry.path.as_ref()).is_identity())
+    }
+
+    /// Writes a blob that is too large to be held.
+    fn pour(&mut self, entry: &Entry, mut file: &File) -> Result<(), Error> {
+        use crate::git::pack;
+        let poured = pack::stream_blob(&self.objects, &entry.id, &mut file, self.apply.deadline.interrupt());
+        poured.map(|_| ()).map_err(|err| match err {
+            pack::Error::Output(source) | pack::Error::Disk(source) => {
+                failed("write", &join(self.dir, entry.path.as_ref()))(source)
+            }
+            pack::Error::Interrupted => match self.apply.deadline.check() {
+                Err(expired) => Error::Expired(expired),
+                Ok(()) => Error::Expired(Expired::Stopped),
+            },
+            _ => Error::Damaged { id: entry.id },
+        })
+    }
+
+    /// Writes the blob that was read.
+    fn pour_converted(&mut self, entry: &Entry, mut file: &File) -> Result<(), Error> {
+        let bytes = match &mut self.converter {
+            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+            None => std::borrow::Cow::Borrowed(&self.blob[..]),
+        };
+        file.write_all(&bytes).map_err(failed("write", &join(self.dir, entry.path.as_ref())))
     }
 
     fn link(&self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
@@ -223,15 +259,11 @@ impl Writer<'_> {
         stat(&path)
     }
 
-    fn file(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+    fn file(&mut self, entry: &Entry, work: &Work, pour: Pour<'_, Self>) -> Result<Stat, Error> {
         let path = to_path(entry.path.as_ref());
         let whole = |doing| {
             let path = self.dir.join(path);
             move |source| Error::Io { doing, path, source }
-        };
-        let bytes = match &mut self.converter {
-            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
-            None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
         let (file, temp) = match create(self.apply, self.top, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
@@ -241,7 +273,7 @@ impl Writer<'_> {
             }
             other => (other.map_err(|err| whole("create")(err))?, None),
         };
-        (&file).write_all(&bytes).map_err(|err| whole("write")(err))?;
+        pour(self, &file)?;
         if self.apply.set_times {
             let times = FileTimes::new().set_modified(system_time(work.mtime));
             file.set_times(times).map_err(|err| whole("set the time of")(err))?;
