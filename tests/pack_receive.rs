@@ -185,6 +185,57 @@ fn deltas_may_come_before_their_bases_and_in_long_chains() {
     assert_eq!(received.known.ids().collect::<BTreeSet<_>>(), wanted);
 }
 
+/// A number as deltas have it.
+fn number(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(0x80 | (value & 0x7f) as u8);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// A delta that keeps a base of this size, and adds a byte.
+fn one_more(base: usize, byte: u8) -> Vec<u8> {
+    let size = (base as u32).to_le_bytes();
+    let copy = [0xf0, size[0], size[1], size[2]];
+    [&number(base as u64)[..], &number(base as u64 + 1), &copy, &[1, byte]].concat()
+}
+
+#[test]
+fn a_wide_tree_of_middling_deltas_is_made_whatever_must_wait_on_disk() {
+    let id = |data: &[u8]| gix::objs::compute_hash(Kind::Sha1, gix::objs::Kind::Blob, data).unwrap();
+    let mut contents = vec![vec![7; 6 << 20]];
+    let mut pack = Pack::claiming(31);
+    // Each has two deltas, which come before it or after it, and all of a path down are needed at once.
+    for child in 1..31_usize {
+        let parent = &contents[(child - 1) / 2];
+        pack = pack.reference_delta(&id(parent).to_string(), &one_more(parent.len(), child as u8));
+        let content = [&parent[..], &[child as u8]].concat();
+        contents.push(content);
+    }
+    let pack = pack.object(ObjectKind::Blob, &contents[0]).finish();
+    let empty = Empty::new(Kind::Sha1);
+    let received = empty.take(&pack, 65_536, false).unwrap();
+    let wanted: BTreeSet<ObjectId> = contents.iter().map(|content| id(content)).collect();
+    assert_eq!(received.known.ids().collect::<BTreeSet<_>>(), wanted);
+    empty.approves(&received);
+    assert_eq!(empty.files().len(), 2);
+}
+
+#[test]
+fn a_delta_that_asks_for_a_full_disk_is_refused_at_once() {
+    for size in [(4 << 30) + 1, 1 << 40, u64::MAX] {
+        let bomb = [&[4][..], &number(size), &[0x90, 4]].concat();
+        let pack = Pack::claiming(2).object(ObjectKind::Blob, b"base").offset_delta(16, &bomb).finish();
+        let empty = Empty::new(Kind::Sha1);
+        let error = empty.take(&pack, 64, false).unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+        assert_eq!(empty.files().len(), 0);
+    }
+}
+
 #[test]
 fn a_pack_of_nothing_leaves_nothing() {
     let empty = Empty::new(Kind::Sha1);

@@ -1,7 +1,9 @@
 //! Deltas: an object as copies of parts of another one and new bytes in between.
 
+use std::sync::atomic::AtomicBool;
+
 use super::content::Content;
-use super::{Error, LARGEST_DELTA};
+use super::{Error, LARGEST_DELTA, check};
 
 /// Where the result goes, in pieces.
 pub(super) trait Target {
@@ -83,6 +85,7 @@ fn copy(op: u8, args: &[u8]) -> Option<(u64, u64, usize)> {
 /// Applies a delta that comes in pieces to a base of any size.
 pub(super) struct Applier<'a> {
     base: &'a Content,
+    interrupt: &'a AtomicBool,
     /// Beginning of a header or an instruction that is not whole yet.
     held: Vec<u8>,
     begun: bool,
@@ -93,8 +96,8 @@ pub(super) struct Applier<'a> {
 }
 
 impl<'a> Applier<'a> {
-    pub(super) fn new(base: &'a Content) -> Self {
-        Applier { base, held: Vec::new(), begun: false, insert: 0, left: 0 }
+    pub(super) fn new(base: &'a Content, interrupt: &'a AtomicBool) -> Self {
+        Applier { base, interrupt, held: Vec::new(), begun: false, insert: 0, left: 0 }
     }
 
     /// Takes the next piece of the delta.
@@ -142,7 +145,9 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
+    /// Before each part of the result: a few bytes of a delta can ask for gigabytes.
     fn produce(&mut self, bytes: u64) -> Result<(), Error> {
+        check(self.interrupt)?;
         self.left = self.left.checked_sub(bytes).ok_or_else(wrong_size)?;
         Ok(())
     }
@@ -196,7 +201,8 @@ mod tests {
 
     fn in_pieces(base: &[u8], delta: &[u8], piece: usize) -> Result<Vec<u8>, Error> {
         let base = Content::Memory(base.to_vec());
-        let (mut applier, mut out) = (Applier::new(&base), Out::default());
+        let go_on = AtomicBool::new(false);
+        let (mut applier, mut out) = (Applier::new(&base, &go_on), Out::default());
         for piece in delta.chunks(piece) {
             applier.feed(piece, &mut out)?;
         }
@@ -244,5 +250,21 @@ mod tests {
             assert!(in_pieces(base, delta, 1).is_err(), "{delta:?}");
             assert!(in_pieces(base, delta, 64).is_err(), "{delta:?}");
         }
+    }
+    #[test]
+    fn a_few_bytes_that_ask_for_gigabytes_can_be_stopped() {
+        let base = Content::Memory(vec![0; 0xff_ffff]);
+        let stop = AtomicBool::new(false);
+        let (mut applier, mut out) = (Applier::new(&base, &stop), Out::default());
+        // Asks for one GiB, in copies of 16 MiB.
+        let mut delta = vec![0xff, 0xff, 0xff, 0x07, 0x80, 0x80, 0x80, 0x80, 0x04];
+        applier.feed(&delta, &mut out).unwrap();
+        assert_eq!((out.0.len(), out.1), (0, 1 << 30));
+        applier.feed(&[0xf0, 0xff, 0xff, 0xff], &mut out).unwrap();
+        assert_eq!(out.0.len(), 0xff_ffff);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        delta = [0xf0, 0xff, 0xff, 0xff].repeat(50);
+        assert!(matches!(applier.feed(&delta, &mut out), Err(Error::Interrupted)));
+        assert_eq!(out.0.len(), 0xff_ffff, "not one more");
     }
 }

@@ -197,7 +197,7 @@ impl Packs {
             };
             let mut arrival = arrival.unwrap_or_else(|| Arrival::new(self.hash, kind).kept_in(Some(folder)));
             let (mut input, size) = entry(data, offset)?;
-            let mut applier = Applier::new(&content);
+            let mut applier = Applier::new(&content, interrupt);
             inflater.stream(&mut input, size, &mut |piece| {
                 check(interrupt)?;
                 applier.feed(piece, &mut arrival)

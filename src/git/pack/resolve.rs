@@ -194,7 +194,7 @@ impl Resolver<'_> {
         let interrupt = self.interrupt;
         let folder = wanted.then_some(self.folder.as_path());
         let mut arrival = Arrival::new(hash, kind).kept_in(folder);
-        let mut applier = Applier::new(base);
+        let mut applier = Applier::new(base, interrupt);
         if size <= IN_MEMORY {
             let delta = self.inflater.whole(&mut input, size)?;
             if let Content::Memory(base) = base
@@ -234,7 +234,7 @@ impl Resolver<'_> {
             let (mut input, size) = entry(&self.pack, offset)?;
             let interrupt = self.interrupt;
             let mut arrival = Arrival::new(hash, Kind::Blob).kept_in(Some(&self.folder));
-            let mut applier = Applier::new(&content);
+            let mut applier = Applier::new(&content, interrupt);
             self.inflater.stream(&mut input, size, &mut |piece| {
                 check(interrupt)?;
                 applier.feed(piece, &mut arrival)
