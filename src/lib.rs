@@ -10,6 +10,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod deadline;
+pub mod disk;
 pub mod error;
 pub mod git;
 pub mod hooks;

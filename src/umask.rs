@@ -2,14 +2,7 @@
 //!
 //! Files that we create get it from the kernel; modes that we set ourselves (packs, group-writable files) must apply it by
 //! hand. `umask(2)` can only be read by setting it, which races with other threads; Linux shows it in `/proc`.
-//!
-//! Everything of ours below a root is made here, so that its modes follow one rule: 0644 or 0755 minus the umask, and the
-//! group's bits whole with `--group-write`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
 use std::sync::OnceLock;
 
 /// The umask, or 022 where `/proc` does not tell.
@@ -30,48 +23,6 @@ fn parse(status: &str) -> Option<u32> {
 pub fn apply(mode: u32, group_write: bool) -> u32 {
     let mask = if group_write { current() & !0o070 } else { current() };
     mode & !mask
-}
-
-/// Makes or empties a file of ours and writes it.
-pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>, group_write: bool) -> io::Result<()> {
-    create(path, group_write)?.write_all(content.as_ref())
-}
-
-/// Makes or empties a file of ours.
-pub(crate) fn create(path: &Path, group_write: bool) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
-    open_for_group(&file, group_write)?;
-    Ok(file)
-}
-
-/// Gives a file its group's bits, if asked to. A file of another uid stays as it is: that one may do it, we may not.
-pub(crate) fn open_for_group(file: &File, group_write: bool) -> io::Result<()> {
-    if !group_write {
-        return Ok(());
-    }
-    match file.set_permissions(fs::Permissions::from_mode(apply(0o664, true))) {
-        Err(err) if err.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        other => other,
-    }
-}
-
-/// `mkdir -p`, group-writable if asked.
-pub(crate) fn make_dirs(path: &Path, group_write: bool) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        make_dirs(parent, group_write)?;
-    }
-    match fs::create_dir(path) {
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
-            let what = if path.is_symlink() { "a link to nowhere" } else { "not a folder" };
-            Err(io::Error::new(io::ErrorKind::NotADirectory, format!("`{}` is {what}", path.display())))
-        }
-        Ok(()) if group_write => fs::set_permissions(path, fs::Permissions::from_mode(apply(0o775, true))),
-        other => other,
-    }
 }
 
 #[cfg(test)]

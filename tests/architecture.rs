@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dagsync::disk::Point;
+
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -122,6 +124,171 @@ fn arrows_point_downward_only() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What `src` may take from a module `fs`, std's or another: reads, and types. All else changes something.
+const READS: &[&str] = &[
+    "canonicalize",
+    "metadata",
+    "read",
+    "read_dir",
+    "read_link",
+    "read_to_string",
+    "symlink_metadata",
+    "lstat",
+    "fstat",
+    "statat",
+    "self",
+    "AtFlags",
+    "DirEntry",
+    "File",
+    "FileType",
+    "FileTypeExt as _",
+    "Metadata",
+    "MetadataExt as _",
+    "Permissions",
+    "PermissionsExt as _",
+    "RawDir",
+    "Stat",
+    "TryLockError",
+];
+
+/// What changes a file, or opens one to do so, wherever it comes from.
+const CHANGES: &[&str] = &[
+    "DirBuilder",
+    "File::create",
+    "File::options",
+    "OpenOptions",
+    "as fs",
+    "fs as ",
+    ".set_len(",
+    ".set_modified(",
+    ".set_permissions(",
+    ".set_times(",
+    ".sync_all(",
+    ".sync_data(",
+    ".write_all(",
+];
+
+/// Writers of gix: they may do so inside of a crash point only.
+const FOREIGN: &[&str] = &[".write(gix::index::", "gix_protocol::fetch(", "write_to_directory("];
+
+/// The rooms that change nothing below a root: their writes go to a terminal or a socket, or to a folder of the demo's own.
+const ELSEWHERE: &[&str] = &["cli", "http", "log"];
+
+/// The lines of a source that ship, without comments; tests are last in a file.
+fn shipped(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code: Vec<&str> = lines.collect();
+    let tests = code.windows(2).position(|two| two[0] == "#[cfg(test)]" && two[1].starts_with("mod "));
+    code[..tests.unwrap_or(code.len())].to_vec()
+}
+
+/// The changes of the file system in a source that go past the room `disk`, each with its line.
+fn past_disk(text: &str) -> Vec<(usize, String)> {
+    let code = shipped(text).join("\n");
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (at, _) in code.match_indices("fs::").filter(|(at, _)| !code[..*at].ends_with(is_name)) {
+        let rest = &code[at + "fs::".len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default(),
+            None => rest.split(|c| !is_name(c)).next().unwrap_or_default(),
+        };
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let read = |name: &&str| READS.contains(name) || READS.contains(&&*format!("{name} as _"));
+        found.extend(names.filter(|name| !read(name)).map(|name| (at, format!("fs::{name}"))));
+    }
+    for change in CHANGES {
+        for (at, _) in code.match_indices(change) {
+            // Of a file of ours, the first argument is its point; a terminal is no file.
+            let pointed = code[at + change.len()..].trim_start().starts_with("Point::")
+                || code[at + change.len()..].trim_start().starts_with("point,");
+            let terminal = code[..at].ends_with("stdout()");
+            found.extend((!pointed && !terminal).then(|| (at, (*change).to_owned())));
+        }
+    }
+    for writer in FOREIGN {
+        for (at, _) in code.match_indices(writer) {
+            // rustfmt puts the closure on this line or on one of the two above it.
+            let mut lines = code[..at].rsplit('\n');
+            let inside = lines.by_ref().take(3).any(|line| line.contains("disk::around"));
+            found.extend((!inside).then(|| (at, (*writer).to_owned())));
+        }
+    }
+    found.into_iter().map(|(at, what)| (1 + code[..at].matches('\n').count(), what)).collect()
+}
+
+#[test]
+fn changes_past_the_room_disk_are_found_in_every_form() {
+    let found = |text: &str| -> Vec<String> { past_disk(text).into_iter().map(|(_, what)| what).collect() };
+    for (text, what) in [
+        ("fs::rename(a, b)", "fs::rename"),
+        ("std::os::unix::fs::symlink(a, b)", "fs::symlink"),
+        ("use std::fs::{self, hard_link};", "fs::hard_link"),
+        ("use std::fs::{\n    self,\n    copy,\n};", "fs::copy"),
+        ("rustix::fs::openat(a)", "fs::openat"),
+        ("let file = File::create(path)?;", "File::create"),
+        ("OpenOptions::new()", "OpenOptions"),
+        ("file.set_len(0)", ".set_len("),
+        ("file.set_len(\n    0,\n)", ".set_len("),
+        ("file.write_all(b\"x\")", ".write_all("),
+        ("index.write(gix::index::write::Options::default())", ".write(gix::index::"),
+    ] {
+        assert_eq!(found(text), [what], "{text}");
+    }
+    for text in [
+        "fs::read_to_string(a) // fs::rename(a, b)",
+        "use std::fs::{self, File, Metadata};",
+        "use std::os::unix::fs::MetadataExt as _;",
+        "file.set_len(Point::RootLockSign, 0)",
+        "file.write_all(\n    Point::TreeFileWrite,",
+        "disk::around(Point::TreeIndexWrite, || {\n    let written = index.write(gix::index::write::Options::default());",
+        "refs::order(a)",
+        "#[cfg(test)]\nmod tests {\n    fs::rename(a, b)",
+    ] {
+        assert_eq!(found(text), [""; 0], "{text}");
+    }
+    assert_eq!(past_disk("\n\nfs::rename(a, b)")[0].0, 3);
+}
+
+#[test]
+fn nothing_changes_the_file_system_without_a_crash_point() {
+    let mut wrong = Vec::new();
+    for file in sources(&top().join("src")) {
+        let is_test =
+            file.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")));
+        let room = room_of(&file);
+        let allowed = |room: String| room == "disk" || ELSEWHERE.contains(&&*room);
+        if is_test || room.is_some_and(allowed) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a source file");
+        wrong.extend(
+            past_disk(&text).into_iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())),
+        );
+    }
+    assert!(
+        wrong.is_empty(),
+        "these have to go through `src/disk`, with a crash point:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_crash_point_is_used() {
+    let files =
+        sources(&top().join("src")).into_iter().filter(|file| room_of(file).as_deref() != Some("disk"));
+    let texts: Vec<String> = files.map(|file| fs::read_to_string(file).expect("a source file")).collect();
+    let used: BTreeSet<String> = texts
+        .iter()
+        .flat_map(|text| shipped(text))
+        .flat_map(|line| line.split("Point::").skip(1))
+        .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric()).collect())
+        .collect();
+    let unused: Vec<String> =
+        Point::ALL.iter().map(|point| format!("{point:?}")).filter(|name| !used.contains(name)).collect();
+    assert!(unused.is_empty(), "no call has these points: {unused:?}");
 }
 
 /// The names in backquotes behind the dash of each line that begins with `mark`.

@@ -103,3 +103,24 @@ fn a_tree_that_claims_the_metadata_of_the_live_one_does_not_cost_it() {
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     assert_eq!(String::from_utf8_lossy(&status.stdout), "");
 }
+
+#[test]
+fn what_a_git_program_puts_into_the_index_of_a_published_tree_is_not_in_the_next_one() {
+    let world = Synced::new();
+    world.repo.commit(&[("dags/a.py", "1"), ("lib/b.py", "1"), ("top.py", "1")]);
+    let agent = world.launch().args(["--max-failures=-1"]).start();
+    agent.wait_published(&world.root, "repo", &world.repo.head());
+    let tree = fs::canonicalize(world.link()).unwrap();
+    fs::write(tree.join("lib/stray.py"), "stray").unwrap();
+    fs::write(tree.join("lib/b.py"), "edited").unwrap();
+    let added = support::repo::git().arg("-C").arg(&tree).args(["add", "-A"]).output().unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    // The first commit is compared with that index, the second is built from that tree.
+    for round in ["2", "3"] {
+        let commit = world.repo.commit(&[("dags/a.py", round)]);
+        agent.wait_published(&world.root, "repo", &commit);
+        assert!(!world.link().join("lib/stray.py").exists(), "commit {round}");
+        assert_eq!(fs::read_to_string(world.link().join("lib/b.py")).unwrap(), "1", "commit {round}");
+        assert_eq!(fs::read_to_string(world.link().join("dags/a.py")).unwrap(), round);
+    }
+}

@@ -14,8 +14,8 @@ use dagsync::config::{CheckoutConfig, HttpConfig, Limits, RepoUrl};
 use dagsync::deadline::{Deadline, Stop};
 use dagsync::git::{Remote, Store};
 use dagsync::tree::attributes::Converter;
-use dagsync::tree::recycle::{Done, Help, Job};
-use dagsync::tree::{Policy, walk};
+use dagsync::tree::recycle::{self, Done, Help, Job};
+use dagsync::tree::{Earlier, Policy, walk, walk_after};
 use gix::ObjectId;
 use seen::{Dice, Seen, checkout, compare, git_finds_nothing, look, mutate, without_times};
 use support::{Repo, temp};
@@ -31,6 +31,8 @@ struct World {
     runtime: tokio::runtime::Runtime,
     spare: Option<PathBuf>,
     current: Option<PathBuf>,
+    /// The readers' tree and the checksum of its manifest, if that has the sizes of the blobs.
+    passed: Option<(ObjectId, ObjectId)>,
 }
 
 impl World {
@@ -42,7 +44,7 @@ impl World {
         let remote = Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
-        World { dir, repo, store, remote, deadline, runtime, spare: None, current: None }
+        World { dir, repo, store, remote, deadline, runtime, spare: None, current: None, passed: None }
     }
 
     /// Builds the tree of a commit from the spare, and makes it the readers' one.
@@ -53,13 +55,22 @@ impl World {
         self.remote.fetch(&self.store, &[id], &[], std::num::NonZeroU32::new(1)).unwrap();
         let objects = self.store.objects().unwrap();
         let (_, root) = self.store.peel_to_commit(&objects, &id, "").unwrap();
-        let listing =
-            walk(&objects, &root, &Limits::default(), &Policy::default(), self.deadline.interrupt()).unwrap();
+        let help = |path: &'static Path| Help { path, same_settings: true };
+        let leak = |path: &Option<PathBuf>| path.clone().map(|p| help(Box::leak(p.into_boxed_path())));
+        let (spare, current) = (leak(&self.spare), leak(&self.current));
+        let looked = recycle::look(self.store.dir(), id.kind(), spare, current, &self.deadline);
+        let (limits, policy) = (Limits::default(), Policy::default());
+        let listing = walk(&objects, &root, &limits, &policy, self.deadline.interrupt()).unwrap();
+        if let Some((root_before, checksum)) = &self.passed {
+            let manifest = looked.manifest_of_current(checksum).expect("nobody has changed it");
+            let earlier = Some(Earlier { root: root_before, manifest });
+            let quick =
+                walk_after(earlier, &objects, &root, &limits, &policy, self.deadline.interrupt()).unwrap();
+            assert_eq!(quick, listing, "{commit}: what is the same may be taken over");
+        }
         let converter = Converter::new(&listing, &objects, CheckoutConfig::default()).unwrap();
         let trees = self.dir.path().join("root/.worktrees");
         let (new, place) = (trees.join(".new-1"), trees.join(format!("{commit}-{}", fastrand_id())));
-        let help = |path: &'static Path| Help { path, same_settings: true };
-        let leak = |path: &Option<PathBuf>| path.clone().map(|p| help(Box::leak(p.into_boxed_path())));
         let done = Job {
             store: self.store.dir(),
             new: &new,
@@ -68,13 +79,14 @@ impl World {
             commit: &id,
             listing: &listing,
             converter: converter.as_ref(),
-            spare: leak(&self.spare),
-            current: leak(&self.current),
+            spare,
+            current,
             group_write: false,
             deadline: &self.deadline,
         }
-        .run(&objects)
+        .run(&objects, looked)
         .unwrap();
+        self.passed = converter.is_none().then(|| (root, done.manifest.unwrap()));
         fs::rename(&new, &place).unwrap();
         self.spare = self.current.replace(place);
         done

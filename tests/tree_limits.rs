@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use dagsync::config::Limits;
-use dagsync::tree::{Bound, Error, Policy, walk, walk_after};
+use dagsync::tree::{Bound, Error, Policy, walk};
 use gix::ObjectId;
 use objects::{DIR, FILE, LINK, Objects};
 
@@ -184,26 +184,4 @@ fn entries_come_in_the_order_of_the_index() {
         assert_eq!(&listing.find(path.as_ref()).unwrap().path, path);
     }
     assert!(listing.find("b".into()).is_none());
-}
-
-#[test]
-fn a_walk_with_an_earlier_listing_finds_the_same() {
-    let mut o = Objects::default();
-    let file = |path: &str, text: &str| (FILE, path.to_owned(), text.to_owned());
-    let before =
-        o.tree_of(&[file("a", "1"), file("b/c", "22"), file("b/d", "333"), file("e", "4"), file("g", "5")]);
-    let after = o.tree_of(&[
-        file("a", "1"),
-        file("b/c", "changed"),
-        file("b/x", "new"),
-        file("f", "4"),
-        file("g", "5"),
-    ]);
-    let (limits, policy, go) = (Limits::default(), Policy::default(), AtomicBool::new(false));
-    let earlier = o.walk(before).unwrap();
-    let listing = walk_after(Some(&earlier), &o, &after, &limits, &policy, &go).unwrap();
-    assert_eq!(listing, o.walk(after).unwrap());
-    // The bounds hold for what was there before, too.
-    let small = Limits { bytes: 10, ..limits };
-    assert!(walk_after(Some(&earlier), &o, &after, &small, &policy, &go).is_err());
 }

@@ -1,17 +1,16 @@
 //! The two files that tell others how we are: the touch-file and the error-file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::disk::{self, Point};
+
 /// Makes the file, or gives it the time of now.
 pub fn touch(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-    file.set_modified(SystemTime::now())
+    disk::open_or_create(Point::TouchFileOpen, path)?.set_modified(Point::TouchFileTime, SystemTime::now())
 }
 
 /// The error-file's content. `Msg`, `Err` and `Args` are git-sync's names for the same.
@@ -50,21 +49,22 @@ pub fn write_error(path: &Path, report: &Report) -> io::Result<()> {
     name.push(format!(".tmp-{}-{:08x}", std::process::id(), fastrand::u32(..)));
     let temp = path.with_file_name(name);
     let write = || -> io::Result<()> {
-        let mut file = File::create(&temp)?;
-        file.write_all(&serde_json::to_vec_pretty(report).expect("plain data"))?;
-        file.write_all(b"\n")?;
+        let file = disk::create(Point::ErrorFileCreate, &temp, 0o666)?;
+        let mut text = serde_json::to_vec_pretty(report).expect("plain data");
+        text.push(b'\n');
+        file.write_all(Point::ErrorFileWrite, &text)?;
         // Whoever reads it runs as another uid, whatever our umask is.
-        file.set_permissions(fs::Permissions::from_mode(0o644))?;
-        fs::rename(&temp, path)
+        file.set_mode(Point::ErrorFileMode, 0o644)?;
+        disk::rename(Point::ErrorFileRename, &temp, path)
     };
     write().inspect_err(|_| {
-        let _ = fs::remove_file(&temp);
+        let _ = disk::remove_file(Point::ErrorFileDiscard, &temp);
     })
 }
 
 /// Removes the error-file.
 pub fn clear_error(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+    match disk::remove_file(Point::ErrorFileClear, path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
@@ -72,6 +72,9 @@ pub fn clear_error(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gix::ObjectId;
 use gix::bstr::ByteSlice as _;
 use gix::objs::Exists as _;
+use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
 use super::resolve::Target;
@@ -19,18 +19,19 @@ use super::source::{self, Live, Source};
 use crate::check::Verdict;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
+use crate::disk::{self, Point};
 use crate::error::Remedy;
 use crate::git;
 use crate::git::diff::Changes;
 use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
-use crate::publish::state::{Published, Retired, seconds};
+use crate::publish::state::{Passed, Published, Retired, seconds};
 use crate::publish::{AtLink, link, retain};
 use crate::tree::attributes::Converter;
-use crate::tree::recycle::{Help, Job};
+use crate::tree::recycle::{self, Help, Job, Looked};
 use crate::tree::write;
-use crate::tree::{self, Listing, Policy};
+use crate::tree::{self, Earlier, Listing};
 
 /// How a pass ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,20 @@ pub struct Report {
     pub bytes: u64,
     /// What each stage took.
     pub took: HashMap<&'static str, Duration>,
+}
+
+/// The revision that is to become a tree.
+struct New<'a> {
+    commit: ObjectId,
+    listing: &'a Listing,
+    converter: Option<&'a Converter>,
+}
+
+/// What is remembered of a tree.
+#[derive(Default)]
+struct Facts {
+    bytes: u64,
+    passed: Option<Passed>,
 }
 
 /// Runs one pass of `source`.
@@ -145,19 +160,19 @@ impl Pass<'_> {
 
     /// Everything between knowing the commit and its being live.
     fn bring(&mut self, target: &Target, live: Option<&Live>) -> Result<Outcome, Broken> {
-        let (commit, root) = self.time(Stage::Fetch, |pass| pass.fetch(target))?;
+        let (fetched, looked) = self.fetch_and_look(target, live);
+        let (commit, root) = fetched?;
         if let Some(live) = live
             && live.commit == commit
             && self.same_settings(live)
         {
             // An id of a tag, or another depth: the tree is right, its history is now too.
-            let bytes = self.source.state.published.as_ref().map_or(0, |published| published.bytes);
-            self.remember(target, commit, bytes)?;
+            self.remember(target, commit, self.facts_of(&commit))?;
             self.retire(Some(commit));
             return Ok(Outcome::Unchanged);
         }
         let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
-        let listing = self.time(Stage::Check, |pass| pass.list(&objects, root))?;
+        let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
         let converter = Converter::new(&listing, &objects, self.source.config.checkout)
             .map_err(broken_tree(Stage::Check))?;
         let verdict = self.time(Stage::Check, |pass| {
@@ -168,9 +183,14 @@ impl Pass<'_> {
         if let Verdict::Reject { reason } = verdict {
             return Ok(Outcome::Rejected { commit: commit.to_string(), reason });
         }
-        let tree =
-            self.time(Stage::Stage, |pass| pass.stage(&objects, &listing, converter.as_ref(), commit, live))?;
-        self.time(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, listing.bytes()))?;
+        let new = New { commit, listing: &listing, converter: converter.as_ref() };
+        let (tree, manifest) = self.time(Stage::Stage, |pass| pass.stage(&objects, &new, live, looked))?;
+        // With a converter a manifest has other sizes than the blobs.
+        let passed = manifest
+            .filter(|_| converter.is_none())
+            .map(|manifest| Passed { rules: self.source.rules(), manifest: manifest.to_string() });
+        let facts = Facts { bytes: listing.bytes(), passed };
+        self.time(Stage::Publish, |pass| pass.publish(&tree, target, commit, live, facts))?;
         let previous = live.map(|live| live.commit);
         let changes = previous.and_then(|previous| self.changes(&objects, previous, root));
         self.time(Stage::Retire, |pass| pass.retire(Some(commit)));
@@ -185,6 +205,31 @@ impl Pass<'_> {
             bytes: self.bytes,
             took: std::mem::take(&mut self.took),
         })))
+    }
+
+    /// **fetch**, and meanwhile a look at the trees that will help to build the next one: the network leaves the disk idle.
+    fn fetch_and_look(
+        &mut self,
+        target: &Target,
+        live: Option<&Live>,
+    ) -> (Result<(ObjectId, ObjectId), Broken>, Looked) {
+        let source = &*self.source;
+        let (store, hash) = (source.layout.store.clone(), source.store.hash());
+        let spare = source.spare().map(|tree| (tree.path.clone(), tree.settings == source.settings()));
+        let current = live.map(|live| (live.path.clone(), self.same_settings(live)));
+        let deadline = self.deadline.clone();
+        let deadline: &Deadline = &deadline;
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                fn help(tree: &(PathBuf, bool)) -> Help<'_> {
+                    Help { path: &tree.0, same_settings: tree.1 }
+                }
+                recycle::look(&store, hash, spare.as_ref().map(help), current.as_ref().map(help), deadline)
+            });
+            let fetched = self.time(Stage::Fetch, |pass| pass.fetch(target));
+            let looked = looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (fetched, looked)
+        })
     }
 
     /// **fetch**: the commit's objects, into the store, which is a cache. A crash leaves temporary packs. Returns the
@@ -211,11 +256,20 @@ impl Pass<'_> {
     }
 
     /// **check**, first half: what is in the tree, within bounds. Reads objects only.
-    fn list(&mut self, objects: &Objects, root: ObjectId) -> Result<Listing, Broken> {
+    fn list(
+        &mut self,
+        objects: &Objects,
+        root: ObjectId,
+        live: Option<&Live>,
+        looked: &Looked,
+    ) -> Result<Listing, Broken> {
         let source = &*self.source;
-        let policy = Policy { symlinks: source.config.symlinks, case_insensitive: source.folds_case };
-        let listing = tree::walk(objects, &root, &source.config.limits, &policy, self.deadline.interrupt())
-            .map_err(|err| match (err, self.deadline.check()) {
+        let (limits, policy) = (&source.config.limits, source.tree_policy());
+        let manifest = live.and_then(|live| looked.manifest_of_current(&source.vouched(&live.commit)?));
+        let before = live.and_then(|live| source.store.peel_to_commit(objects, &live.commit, "").ok());
+        let earlier = manifest.zip(before.as_ref()).map(|(manifest, (_, root))| Earlier { root, manifest });
+        let walked = tree::walk_after(earlier, objects, &root, limits, &policy, self.deadline.interrupt());
+        let listing = walked.map_err(|err| match (err, self.deadline.check()) {
             (tree::Error::Interrupted, Err(expired)) => {
                 Broken::new(Stage::Check, &write::Error::Expired(expired))
             }
@@ -240,41 +294,43 @@ impl Pass<'_> {
     fn stage(
         &mut self,
         objects: &Objects,
-        listing: &Listing,
-        converter: Option<&Converter>,
-        commit: ObjectId,
+        revision: &New<'_>,
         live: Option<&Live>,
-    ) -> Result<PathBuf, Broken> {
+        looked: Looked,
+    ) -> Result<(PathBuf, Option<ObjectId>), Broken> {
         let source = &*self.source;
         let (layout, group) = (&source.layout, source.config.group_write);
         let (new, trash) = (layout.new_tree(), layout.gone());
         let settings = source.settings();
         let spare = source.spare();
-        let place = layout.place_for(&commit, spare.map(|tree| tree.path.as_path()));
+        let place = layout.place_for(&revision.commit, spare.map(|tree| tree.path.as_path()));
         let job = Job {
             store: &layout.store,
             new: &new,
             trash: &trash,
             place: &place,
-            commit: &commit,
-            listing,
-            converter,
+            commit: &revision.commit,
+            listing: revision.listing,
+            converter: revision.converter,
             spare: spare.map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
             current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
             group_write: group,
             deadline: &self.deadline,
         };
-        let build = || -> Result<(), Broken> {
-            let done = job.run(objects).map_err(broken_write)?;
+        let build = || -> Result<Option<ObjectId>, Broken> {
+            let done = job.run(objects, looked).map_err(broken_write)?;
             tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
-                crate::umask::make_dirs(parent, group).map_err(on_disk("make the folder", parent))?;
+                disk::make_dirs(Point::TreePlaceMake, parent, group)
+                    .map_err(on_disk("make the folder", parent))?;
             }
-            std::fs::rename(&new, &place).map_err(on_disk("put in place the tree", &place))
+            disk::rename(Point::TreePlaceRename, &new, &place)
+                .map_err(on_disk("put in place the tree", &place))?;
+            Ok(done.manifest)
         };
-        build()
+        let manifest = build()
             .inspect_err(|_| retain::remove(&source.lock, layout, &new, &mut retain::Removal::default()))?;
-        Ok(place)
+        Ok((place, manifest))
     }
 
     /// **publish**: the link. A crash leaves the old tree or the new one live, both whole.
@@ -284,7 +340,7 @@ impl Pass<'_> {
         target: &Target,
         commit: ObjectId,
         live: Option<&Live>,
-        bytes: u64,
+        facts: Facts,
     ) -> Result<(), Broken> {
         let layout = &self.source.layout;
         if let Err(err) = link::swap(&self.source.lock, layout, tree) {
@@ -303,7 +359,7 @@ impl Pass<'_> {
             retired.push(Retired { path: live.path.clone(), bytes, settings, at });
         }
         // It is live: from here on nothing may fail the pass.
-        if let Err(failure) = self.remember(target, commit, bytes) {
+        if let Err(failure) = self.remember(target, commit, facts) {
             tracing::warn!("{}", failure.failure.message);
         }
         Ok(())
@@ -320,8 +376,7 @@ impl Pass<'_> {
                 && known.reference == target.reference
         });
         if !known {
-            let bytes = published.map_or(0, |published| published.bytes);
-            if let Err(failure) = self.remember(target, commit, bytes) {
+            if let Err(failure) = self.remember(target, commit, self.facts_of(&commit)) {
                 tracing::warn!("{}", failure.failure.message);
             }
             let source = &*self.source;
@@ -329,7 +384,13 @@ impl Pass<'_> {
         }
     }
 
-    fn remember(&mut self, target: &Target, commit: ObjectId, bytes: u64) -> Result<(), Broken> {
+    /// What is remembered of the published tree.
+    fn facts_of(&self, commit: &oid) -> Facts {
+        let known = self.source.state.of(commit);
+        known.map_or_else(Facts::default, |known| Facts { bytes: known.bytes, passed: known.passed.clone() })
+    }
+
+    fn remember(&mut self, target: &Target, commit: ObjectId, facts: Facts) -> Result<(), Broken> {
         let source = &mut *self.source;
         source.state.published = Some(Published {
             repo: source.remote.shown().to_owned(),
@@ -338,7 +399,8 @@ impl Pass<'_> {
             commit: commit.to_string(),
             depth: source.depth(),
             settings: source.settings(),
-            bytes,
+            bytes: facts.bytes,
+            passed: facts.passed,
             at: seconds(SystemTime::now()),
         });
         source.state.save(&source.lock, &source.layout).map_err(|err| Broken::new(Stage::Publish, &err))

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use gix::ObjectId;
 use gix::hash::Kind;
+use gix::{ObjectId, oid};
 
 use super::failure::Failure;
 use crate::check::Gate;
@@ -16,8 +16,8 @@ use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
 use crate::publish::state::{Retired, State, seconds};
 use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
-use crate::tree::manifest;
 use crate::tree::write::folds_case;
+use crate::tree::{Policy, manifest};
 
 /// One source, opened. Lives in its worker's thread; nobody else touches what it owns.
 pub struct Source {
@@ -140,6 +140,25 @@ impl Source {
             config.checkout.eol_crlf,
             config.submodules != Submodules::Off,
         )
+    }
+
+    /// What a tree had to pass; another version may have other rules.
+    pub(super) fn rules(&self) -> String {
+        format!("{} {:?} {:?}", env!("CARGO_PKG_VERSION"), self.tree_policy(), self.config.limits)
+    }
+
+    /// What may be in a tree, apart from the limits.
+    pub(super) fn tree_policy(&self) -> Policy {
+        Policy { symlinks: self.config.symlinks, case_insensitive: self.folds_case }
+    }
+
+    /// The checksum of the manifest that lists just what the walk of `commit` would, if nobody has written it since.
+    pub(super) fn vouched(&self, commit: &oid) -> Option<ObjectId> {
+        let published = self.state.of(commit)?;
+        // An index holds the lower 32 bits of a size.
+        let sized = published.bytes < u64::from(u32::MAX);
+        let passed = published.passed.as_ref().filter(|passed| sized && passed.rules == self.rules())?;
+        ObjectId::from_hex(passed.manifest.as_bytes()).ok()
     }
 
     /// Which replaced trees stay.

@@ -10,6 +10,7 @@ use gix::progress::Discard;
 use gix_pack::data::output;
 
 use super::store::{Objects, Store};
+use crate::disk::{self, Point};
 
 /// More packs than this are rolled up: each costs two files, and a look into its index for every object that is not in it.
 const MOST_PACKS: usize = 40;
@@ -65,15 +66,17 @@ fn index(
     mut pack: io::BufReader<io::PipeReader>,
     interrupt: &AtomicBool,
 ) -> Result<Written, Error> {
-    let outcome = gix_pack::Bundle::write_to_directory(
-        &mut pack,
-        Some(&store.pack_dir()),
-        &mut Discard,
-        interrupt,
-        None::<Objects>,
-        store.hash(),
-        gix_pack::bundle::write::Options::default(),
-    )
+    let outcome = disk::around_as(Point::StorePackWrite, gix::Error::from_error, || {
+        gix_pack::Bundle::write_to_directory(
+            &mut pack,
+            Some(&store.pack_dir()),
+            &mut Discard,
+            interrupt,
+            None::<Objects>,
+            store.hash(),
+            gix_pack::bundle::write::Options::default(),
+        )
+    })
     .map_err(|err| Error::Index(err.probable_cause().to_string()))?;
     if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
         store.settle_pack(pack, index, outcome.keep_path.as_deref()).map_err(Error::Store)?;
@@ -128,7 +131,7 @@ pub fn roll_up(store: &Store, interrupt: &AtomicBool) -> Result<Option<usize>, S
     for pack in small.iter().filter(|pack| **pack != new) {
         // The index first: a pack without one is a leftover that the next start removes.
         for file in [pack.with_extension("idx"), pack.with_extension("rev"), pack.clone()] {
-            match fs::remove_file(&file) {
+            match disk::remove_file(Point::StoreRollUpRemove, &file) {
                 Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err.to_string()),
                 _ => {}
             }

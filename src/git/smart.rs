@@ -31,6 +31,7 @@ use super::http::{Http, shown};
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
 use super::store::Store;
 use crate::deadline::Deadline;
+use crate::disk::{self, Point};
 
 /// No object of a DAG repository needs more memory than this at once; a header that claims more is a lie or a bomb.
 const MAX_OBJECT_BYTES: usize = 4 << 30;
@@ -178,52 +179,56 @@ impl Smart {
         let mut damaged: Option<String> = None;
         let mut settled = Ok(());
         let heard = Heard::default();
-        let fetched = gix_protocol::fetch(
-            &mut wanted,
-            |pack, progress, interrupt| {
-                let options = gix_pack::bundle::write::Options {
-                    thread_limit: None,
-                    iteration_mode: gix_pack::data::input::Mode::Verify,
-                    alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
-                    ..Default::default()
-                };
-                let written = gix_pack::Bundle::write_to_directory(
-                    pack,
-                    Some(&store.pack_dir()),
-                    progress,
-                    interrupt,
-                    bases.clone(),
-                    store.hash(),
-                    options,
-                );
-                let outcome = match written {
-                    Ok(outcome) => outcome,
-                    Err(err) => {
-                        damaged = Some(reason(&err));
-                        return Err(err);
+        let fetched = disk::around_as(Point::StoreFetchRun, gix::Error::from_error, || {
+            gix_protocol::fetch(
+                &mut wanted,
+                |pack, progress, interrupt| {
+                    let options = gix_pack::bundle::write::Options {
+                        thread_limit: None,
+                        iteration_mode: gix_pack::data::input::Mode::Verify,
+                        alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
+                        ..Default::default()
+                    };
+                    let written = disk::around_as(Point::StorePackWrite, gix::Error::from_error, || {
+                        gix_pack::Bundle::write_to_directory(
+                            pack,
+                            Some(&store.pack_dir()),
+                            progress,
+                            interrupt,
+                            bases.clone(),
+                            store.hash(),
+                            options,
+                        )
+                    });
+                    let outcome = match written {
+                        Ok(outcome) => outcome,
+                        Err(err) => {
+                            damaged = Some(reason(&err));
+                            return Err(err);
+                        }
+                    };
+                    objects_received = u64::from(outcome.index.num_objects);
+                    if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
+                        settled = store.settle_pack(pack, index, outcome.keep_path.as_deref());
                     }
-                };
-                objects_received = u64::from(outcome.index.num_objects);
-                if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
-                    settled = store.settle_pack(pack, index, outcome.keep_path.as_deref());
-                }
-                Ok(true)
-            },
-            heard.clone(),
-            interrupt,
-            gix_protocol::fetch::Context {
-                handshake: &mut session.handshake,
-                transport: &mut session.transport,
-                user_agent: ("agent", Some(USER_AGENT.into())),
-                trace_packetlines: false,
-            },
-            gix_protocol::fetch::Options {
-                shallow_file: store.shallow_file(),
-                shallow: &shallow,
-                tags: Tags::None,
-                reject_shallow_remote: false,
-            },
-        );
+                    Ok(true)
+                },
+                heard.clone(),
+                interrupt,
+                gix_protocol::fetch::Context {
+                    handshake: &mut session.handshake,
+                    transport: &mut session.transport,
+                    user_agent: ("agent", Some(USER_AGENT.into())),
+                    trace_packetlines: false,
+                },
+                gix_protocol::fetch::Options {
+                    shallow_file: store.shallow_file(),
+                    shallow: &shallow,
+                    tags: Tags::None,
+                    reject_shallow_remote: false,
+                },
+            )
+        });
         match fetched {
             Ok(_) => {
                 settled?;

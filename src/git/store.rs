@@ -18,7 +18,7 @@ use gix::{ObjectId, oid};
 
 use super::bases::Bases;
 use super::error::Error;
-use crate::umask::make_dirs;
+use crate::disk::{self, Point, make_dirs, remove_any, rename_if_there};
 
 /// A handle to read objects with; cheap to clone, one a thread.
 pub type Objects = gix::odb::Handle;
@@ -51,7 +51,7 @@ impl Store {
     /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
         let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
-        make_dirs(dir, group_write).map_err(|err| store.error(&err))?;
+        make_dirs(Point::StoreFolderMake, dir, group_write).map_err(|err| store.error(&err))?;
         store.restore()?;
         store.hash = store.configured_hash();
         store.remove_leftovers().map_err(|err| store.error(&err))?;
@@ -109,10 +109,12 @@ impl Store {
     /// is needed, or [`Store::restore`] that it has not. A crash in between leaves them aside; the next start restores.
     pub fn set_aside(&self) -> Result<(), Error> {
         let set_aside = || -> io::Result<()> {
-            remove_any(&self.dir.join(ASIDE))?;
-            remove_any(&self.dir.join(SHALLOW_ASIDE))?;
-            rename_if_there(&self.shallow_file(), &self.dir.join(SHALLOW_ASIDE))?;
-            rename_if_there(&self.dir.join("objects"), &self.dir.join(ASIDE))?;
+            remove_any(Point::StoreAsideClear, &self.dir.join(ASIDE))?;
+            remove_any(Point::StoreAsideClear, &self.dir.join(SHALLOW_ASIDE))?;
+            let aside = self.dir.join(SHALLOW_ASIDE);
+            rename_if_there(Point::StoreAsideShallow, &self.shallow_file(), &aside)?;
+            let aside = self.dir.join(ASIDE);
+            rename_if_there(Point::StoreAsideObjects, &self.dir.join("objects"), &aside)?;
             self.lay_out()
         };
         set_aside().map_err(|err| self.error(&err))
@@ -121,12 +123,14 @@ impl Store {
     /// Takes back what was set aside; what came since goes. Nothing aside: nothing happens.
     pub fn restore(&self) -> Result<(), Error> {
         let restore = || -> io::Result<()> {
-            if self.dir.join(ASIDE).exists() {
-                remove_any(&self.dir.join("objects"))?;
-                fs::rename(self.dir.join(ASIDE), self.dir.join("objects"))?;
-                remove_any(&self.shallow_file())?;
+            let (aside, objects) = (self.dir.join(ASIDE), self.dir.join("objects"));
+            if aside.exists() {
+                remove_any(Point::StoreRestoreClear, &objects)?;
+                disk::rename(Point::StoreRestoreObjects, &aside, &objects)?;
+                remove_any(Point::StoreRestoreForget, &self.shallow_file())?;
             }
-            rename_if_there(&self.dir.join(SHALLOW_ASIDE), &self.shallow_file())
+            let aside = self.dir.join(SHALLOW_ASIDE);
+            rename_if_there(Point::StoreRestoreShallow, &aside, &self.shallow_file())
         };
         restore().map_err(|err| self.error(&err))
     }
@@ -138,11 +142,12 @@ impl Store {
     pub fn discard_aside(&self) -> Result<(), Error> {
         let discard = || -> io::Result<()> {
             if !self.is_ours() {
-                fs::rename(self.dir.join(ASIDE), self.dir.join("objects.before-dagsync"))?;
-                self.write(OURS, "")?;
+                let kept = self.dir.join("objects.before-dagsync");
+                disk::rename(Point::StoreAsideKeep, &self.dir.join(ASIDE), &kept)?;
+                self.write(Point::StoreMarkWrite, OURS, "")?;
             }
             for name in [ASIDE, SHALLOW_ASIDE, "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
-                remove_any(&self.dir.join(name))?;
+                remove_any(Point::StoreAsideDiscard, &self.dir.join(name))?;
             }
             self.lay_out()
         };
@@ -152,14 +157,13 @@ impl Store {
     /// After a pack was written: the caller's `.keep` goes, and everybody may read what git itself makes readable
     /// (gix writes packs with mode 0600).
     pub fn settle_pack(&self, pack: &Path, index: &Path, keep: Option<&Path>) -> Result<(), Error> {
-        use std::os::unix::fs::PermissionsExt as _;
         let settle = || -> io::Result<()> {
             let mode = crate::umask::apply(if self.group_write { 0o464 } else { 0o444 }, self.group_write);
             for file in [pack, index] {
-                fs::set_permissions(file, fs::Permissions::from_mode(mode))?;
+                disk::set_mode(Point::StorePackMode, file, mode)?;
             }
             if let Some(keep) = keep {
-                remove_any(keep)?;
+                remove_any(Point::StoreKeepRemove, keep)?;
             }
             Ok(())
         };
@@ -301,12 +305,12 @@ impl Store {
     pub fn write_shallow(&self, boundary: &BTreeSet<ObjectId>) -> Result<(), Error> {
         let write = || -> io::Result<()> {
             if boundary.is_empty() {
-                return remove_any(&self.shallow_file());
+                return remove_any(Point::StoreShallowRemove, &self.shallow_file());
             }
             let text: String = boundary.iter().map(|id| format!("{id}\n")).collect();
             let temp = self.dir.join("shallow.lock");
-            crate::umask::write(&temp, text, self.group_write)?;
-            fs::rename(&temp, self.shallow_file())
+            disk::write_ours(Point::StoreShallowWrite, &temp, text, self.group_write)?;
+            disk::rename(Point::StoreShallowRename, &temp, &self.shallow_file())
         };
         write().map_err(|err| self.error(&err))
     }
@@ -339,23 +343,24 @@ impl Store {
             let path = self.dir.join(name);
             // A file where a folder has to be: in a store of our own it is damage, and goes.
             if self.is_ours() && !path.is_dir() {
-                remove_any(&path)?;
+                remove_any(Point::StoreDamageRemove, &path)?;
             }
-            make_dirs(&path, self.group_write)?;
+            make_dirs(Point::StoreFolderMake, &path, self.group_write)?;
         }
         // `HEAD` and `config` last: without them it is no repository, and the next start lays it out again.
         if !self.dir.join("config").is_file() {
-            self.write(OURS, "")?;
+            self.write(Point::StoreMarkWrite, OURS, "")?;
             self.write_config()?;
         } else if !self.has_good_config() {
             if !self.is_ours() {
-                fs::rename(self.dir.join("config"), self.dir.join("config.before-dagsync"))?;
+                let kept = self.dir.join("config.before-dagsync");
+                disk::rename(Point::StoreConfigKeep, &self.dir.join("config"), &kept)?;
             }
             self.write_config()?;
         }
         if !self.has_good_head() {
-            remove_any(&self.dir.join("HEAD"))?;
-            self.write("HEAD", "ref: refs/heads/main\n")?;
+            remove_any(Point::StoreHeadRemove, &self.dir.join("HEAD"))?;
+            self.write(Point::StoreHeadWrite, "HEAD", "ref: refs/heads/main\n")?;
         }
         Ok(())
     }
@@ -365,8 +370,8 @@ impl Store {
         self.dir.join(OURS).exists()
     }
 
-    fn write(&self, name: &str, text: &str) -> io::Result<()> {
-        crate::umask::write(&self.dir.join(name), text, self.group_write)
+    fn write(&self, point: Point, name: &str, text: &str) -> io::Result<()> {
+        disk::write_ours(point, &self.dir.join(name), text, self.group_write)
     }
 
     /// A damaged one would make every git program in the published tree fail; one of our own always forbids hooks.
@@ -391,12 +396,12 @@ impl Store {
         };
         let rest = "\tfilemode = true\n\tbare = false\n\tlogAllRefUpdates = false\n\thooksPath = /dev/null\n\
                     [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n";
-        self.write("config.lock", &format!("{format}{rest}"))?;
+        self.write(Point::StoreConfigWrite, "config.lock", &format!("{format}{rest}"))?;
         let config = self.dir.join("config");
         if config.is_dir() {
-            remove_any(&config)?;
+            remove_any(Point::StoreConfigRemove, &config)?;
         }
-        fs::rename(self.dir.join("config.lock"), config)
+        disk::rename(Point::StoreConfigRename, &self.dir.join("config.lock"), &config)
     }
 
     fn config(&self) -> Option<gix::config::File> {
@@ -422,12 +427,12 @@ impl Store {
                 let lonely = has(&path, "pack") && !path.with_extension("idx").exists()
                     || has(&path, "idx") && !path.with_extension("pack").exists();
                 if has(&path, "lock") || has(&path, "keep") || temporary || lonely {
-                    remove_any(&path)?;
+                    remove_any(Point::StoreLeftoverRemove, &path)?;
                 }
             }
         }
         for entry in entries(&self.dir.join("worktrees"))? {
-            remove_any(&entry.path().join("index.lock"))?;
+            remove_any(Point::StoreLeftoverRemove, &entry.path().join("index.lock"))?;
         }
         Ok(())
     }
@@ -440,25 +445,5 @@ fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {
             Ok(Vec::new())
         }
         Err(err) => Err(err),
-    }
-}
-
-fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// Removes a file, link or folder; one that is not there is fine.
-fn remove_any(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(err) => Err(err),
-    };
-    match removed {
-        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
-        other => other,
     }
 }

@@ -11,6 +11,7 @@ use std::io;
 use super::error::Error;
 use super::layout::{Layout, unique};
 use super::lock::RootLock;
+use crate::disk::{self, Point};
 
 /// `^[.]x$` is for the regexp syntax: a folder of that name at the walk's root. `/[.]x` is the glob syntax's way to say the
 /// same; a trailing slash would not do, Airflow 3.1.0 never matches those.
@@ -37,8 +38,9 @@ pub fn write(_proof: &RootLock, layout: &Layout) -> Result<(), Error> {
         Err(err) => return Err(Error::io("read", &path)(err)),
     }
     let temp = layout.state.join(format!("airflowignore-{}", unique()));
-    crate::umask::write(&temp, CONTENT, layout.group_write).map_err(Error::io("write", &temp))?;
-    fs::rename(&temp, &path).map_err(Error::io("put in place", &path))
+    disk::write_ours(Point::RootGuardWrite, &temp, CONTENT, layout.group_write)
+        .map_err(Error::io("write", &temp))?;
+    disk::rename(Point::RootGuardRename, &temp, &path).map_err(Error::io("put in place", &path))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use gix::{ObjectId, oid};
 
 use super::error::Error;
+use crate::disk::{self, Point};
 
 /// Folders of trees that were built again begin with this.
 const AGAIN: &str = "again-";
@@ -83,7 +84,8 @@ impl Layout {
     /// same to the kernel as to us.
     pub fn create(&mut self, group_write: bool) -> Result<(), Error> {
         let make = |path: &Path| {
-            crate::umask::make_dirs(path, group_write).map_err(Error::io("make the folder", path))
+            disk::make_dirs(Point::RootFolderMake, path, group_write)
+                .map_err(Error::io("make the folder", path))
         };
         let physical = |path: &Path| fs::canonicalize(path).map_err(Error::io("resolve", path));
         self.group_write = group_write;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::error::Error;
 use super::layout::{AtLink, Layout, unique};
 use super::lock::RootLock;
+use crate::disk::{self, Point};
 use crate::path::relative;
 
 /// Our temporary links begin with this, wherever they are.
@@ -24,9 +25,9 @@ pub fn swap(_proof: &RootLock, layout: &Layout, tree: &Path) -> Result<(), Error
     // A rename needs one file system: inside the root our own folder will do, where no walk of readers meets it.
     let place = if folder.starts_with(&layout.root) { &layout.state } else { folder };
     let temp = place.join(format!("{TEMP}{}", unique()));
-    std::os::unix::fs::symlink(&target, &temp).map_err(Error::io("make the link", &temp))?;
-    if let Err(err) = fs::rename(&temp, &layout.link) {
-        let _ = fs::remove_file(&temp);
+    disk::symlink(Point::PublishLinkMake, &target, &temp).map_err(Error::io("make the link", &temp))?;
+    if let Err(err) = disk::rename(Point::PublishLinkRename, &temp, &layout.link) {
+        let _ = disk::remove_file(Point::PublishLinkDiscard, &temp);
         return Err(Error::io("put the link in place at", &layout.link)(err));
     }
     sync_folder(folder).map_err(Error::io("flush", folder))
@@ -51,7 +52,8 @@ pub fn remove_leftovers(_proof: &RootLock, layout: &Layout) -> Result<(), Error>
             let file =
                 *dir == *layout.state && (state || begins("airflowignore-") || begins(".dagsync-case-"));
             if link || file {
-                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+                disk::remove_file(Point::RootLeftoverRemove, &entry.path())
+                    .map_err(Error::io("remove", &entry.path()))?;
             }
         }
     }
@@ -60,7 +62,7 @@ pub fn remove_leftovers(_proof: &RootLock, layout: &Layout) -> Result<(), Error>
 
 /// Flushes a folder's entries. Some file systems cannot; then nothing more can be done.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+    match disk::sync_folder(Point::PublishLinkSync, &File::open(folder)?) {
         Err(err) if err.kind() == io::ErrorKind::InvalidInput => Ok(()),
         other => other,
     }

@@ -3,17 +3,17 @@
 //! `flock` on `<root>/.dagsync/lock`: the kernel drops it with its owner, so a crash never leaves a lock behind that somebody has to remove
 //! (git-sync's users know `index.lock`). The file stays; only the lock on it counts.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File, TryLockError};
+use std::io;
 
 use super::error::Error;
 use super::layout::Layout;
+use crate::disk::{self, Point, Writable};
 
 /// Proof of being the only writer of a root, and its file.
 #[derive(Debug)]
 pub struct RootLock {
-    file: File,
+    file: Writable,
     /// `false` where the file system has no locks: nobody can be kept out then.
     exclusive: bool,
 }
@@ -24,17 +24,10 @@ impl RootLock {
         let root = &layout.root;
         let path = root.join(".dagsync/lock");
         // Not truncated: until the lock is ours, the text in it is the owner's.
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o644)
-            .open(&path)
-            .map_err(Error::io("open the lock", &path))?;
-        crate::umask::open_for_group(&file, layout.group_write)
+        let file = disk::open_lock(Point::RootLockOpen, &path).map_err(Error::io("open the lock", &path))?;
+        file.open_for_group(Point::RootLockMode, layout.group_write)
             .map_err(Error::io("make group-writable", &path))?;
-        let exclusive = match file.try_lock() {
+        let exclusive = match file.look(File::try_lock) {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
@@ -60,8 +53,9 @@ impl RootLock {
 
     fn sign(&self) -> io::Result<()> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        self.file.set_len(0)?;
-        writeln!(&self.file, "pid {} on {}", std::process::id(), host.trim())
+        self.file.set_len(Point::RootLockSign, 0)?;
+        let signature = format!("pid {} on {}\n", std::process::id(), host.trim());
+        self.file.write_all(Point::RootLockSign, signature.as_bytes())
     }
 }
 

@@ -6,13 +6,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::layout::{AtLink, Layout};
 use super::lock::RootLock;
 use super::state::Retired;
+use crate::disk::{self, Point};
 use crate::tree::manifest;
 
 /// What to do with replaced trees.
@@ -86,21 +86,22 @@ pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Rem
     let admin = manifest::admin_of(tree, &layout.store).filter(|admin| !is_of_another(admin));
     let gone = layout.gone();
     // A folder of another file system or owner cannot be renamed: then it goes from where it is.
-    let doomed = if fs::rename(tree, &gone).is_ok() { gone } else { tree.to_owned() };
+    let doomed =
+        if disk::rename(Point::RetireTreeRename, tree, &gone).is_ok() { gone } else { tree.to_owned() };
     if let Some(admin) = admin {
         // The manifest first: without it the tree does not exist.
-        let _ = fs::remove_file(admin.join("index"));
-        if let Err(err) = remove_stubbornly(&admin) {
+        let _ = disk::remove_file(Point::RetireIndexRemove, &admin.join("index"));
+        if let Err(err) = remove_stubbornly(Point::RetireAdminRemove, &admin) {
             outcome.failed.push((admin, err.to_string()));
         }
     }
-    match remove_stubbornly(&doomed) {
+    match remove_stubbornly(Point::RetireTreeRemove, &doomed) {
         Ok(()) => outcome.removed += 1,
         Err(err) => outcome.failed.push((doomed, err.to_string())),
     }
     // A folder `again-<n>` that is empty now; one that is not stays.
     if let Some(parent) = tree.parent().filter(|parent| *parent != layout.trees && *parent != layout.root) {
-        let _ = fs::remove_dir(parent);
+        let _ = disk::remove_dir(Point::RetireParentRemove, parent);
     }
 }
 
@@ -108,7 +109,7 @@ pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Rem
 pub fn sweep(_proof: &RootLock, layout: &Layout) -> Removal {
     let mut outcome = Removal::default();
     for stray in layout.strays() {
-        match remove_stubbornly(&stray) {
+        match remove_stubbornly(Point::RetireStrayRemove, &stray) {
             Ok(()) => outcome.removed += 1,
             Err(err) => outcome.failed.push((stray, err.to_string())),
         }
@@ -116,7 +117,7 @@ pub fn sweep(_proof: &RootLock, layout: &Layout) -> Removal {
     let alive = metadata_in_use(layout);
     for entry in fs::read_dir(layout.store.join("worktrees")).into_iter().flatten().flatten() {
         if !alive.iter().any(|(_, admin)| *admin == entry.path())
-            && let Err(err) = remove_stubbornly(&entry.path())
+            && let Err(err) = remove_stubbornly(Point::RetireStrayRemove, &entry.path())
         {
             outcome.failed.push((entry.path(), err.to_string()));
         }
@@ -135,18 +136,18 @@ fn metadata_in_use(layout: &Layout) -> Vec<(PathBuf, PathBuf)> {
 }
 
 /// `rm -rf`, with a second try after giving ourselves the rights to folders that somebody took away.
-fn remove_stubbornly(path: &Path) -> io::Result<()> {
+fn remove_stubbornly(point: Point, path: &Path) -> io::Result<()> {
     let meta = match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
     if !meta.is_dir() {
-        return fs::remove_file(path);
+        return disk::remove_file(point, path);
     }
-    match fs::remove_dir_all(path) {
+    match disk::remove_dir_all(point, path) {
         Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
             open_up(path);
-            fs::remove_dir_all(path)
+            disk::remove_dir_all(point, path)
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -157,7 +158,7 @@ fn remove_stubbornly(path: &Path) -> io::Result<()> {
 fn open_up(path: &Path) {
     let mut queue = vec![path.to_owned()];
     while let Some(dir) = queue.pop() {
-        let _ = fs::set_permissions(&dir, fs::Permissions::from_mode(0o700));
+        let _ = disk::set_mode(Point::RetireRightsGive, &dir, 0o700);
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 queue.push(entry.path());
@@ -168,6 +169,8 @@ fn open_up(path: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn retired(times: &[u64]) -> Vec<Retired> {
@@ -233,7 +236,7 @@ mod tests {
         fs::write(deep.join("file"), "x").unwrap();
         fs::set_permissions(&deep, fs::Permissions::from_mode(0o000)).unwrap();
         fs::set_permissions(deep.parent().unwrap(), fs::Permissions::from_mode(0o500)).unwrap();
-        remove_stubbornly(&dir.path().join("tree")).unwrap();
+        remove_stubbornly(Point::RetireTreeRemove, &dir.path().join("tree")).unwrap();
         assert!(!dir.path().join("tree").exists());
     }
 }

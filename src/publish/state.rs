@@ -5,7 +5,7 @@
 //! absent and is replaced by the next publish.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::layout::{Layout, unique};
 use super::lock::RootLock;
+use crate::disk::{self, Point};
 
 /// Grows when an older dagsync would misread the file.
 const VERSION: u32 = 1;
@@ -47,8 +48,21 @@ pub struct Published {
     /// Bytes of its files.
     #[serde(default)]
     pub bytes: u64,
+    /// What its manifest is worth.
+    #[serde(default)]
+    pub passed: Option<Passed>,
     /// When, in seconds since 1970.
     pub at: u64,
+}
+
+/// A manifest that holds just what passed the rules for trees, with the sizes of the blobs: the next tree need not be looked
+/// through where it is the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The rules.
+    pub rules: String,
+    /// The manifest's checksum, in hex: somebody's git may write it again.
+    pub manifest: String,
 }
 
 impl Published {
@@ -124,13 +138,14 @@ impl State {
         let path = dir.join("state.json");
         let temp = dir.join(format!("state-{}.tmp", unique()));
         let write = || -> io::Result<()> {
-            let mut file = crate::umask::create(&temp, layout.group_write)?;
-            file.write_all(&serde_json::to_vec_pretty(self).expect("plain data"))?;
-            file.sync_all()?;
-            fs::rename(&temp, &path)
+            let file = disk::create_ours(Point::PublishStateCreate, &temp, layout.group_write)?;
+            let text = serde_json::to_vec_pretty(self).expect("plain data");
+            file.write_all(Point::PublishStateWrite, &text)?;
+            file.sync_all(Point::PublishStateSync)?;
+            disk::rename(Point::PublishStateRename, &temp, &path)
         };
         write().map_err(|err| {
-            let _ = fs::remove_file(&temp);
+            let _ = disk::remove_file(Point::PublishStateDiscard, &temp);
             Error::io("write", &path)(err)
         })
     }

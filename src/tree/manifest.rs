@@ -6,15 +6,16 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use gix::bstr::ByteSlice as _;
+use gix::index::State;
 use gix::index::entry::{Flags, Mode, Stat};
-use gix::oid;
+use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
+use crate::disk::{self, Point, Writable, create_ours, write_ours};
 use crate::path::relative;
-use crate::umask::write;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
 ///
@@ -72,7 +73,7 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
 /// Makes a damaged tree one that does not exist: it is built again, beside it, and readers keep it until then.
 pub fn disown(tree: &Path, store: &Path) -> io::Result<()> {
     match admin_of(tree, store) {
-        Some(admin) => fs::remove_file(admin.join("index")),
+        Some(admin) => disk::remove_file(Point::TreeIndexDisown, &admin.join("index")),
         None => Ok(()),
     }
 }
@@ -94,47 +95,111 @@ pub fn prepare(
         .find(|name| fs::symlink_metadata(store.join("worktrees").join(name)).is_err())
         .expect("there is always another number");
     let admin = store.join("worktrees").join(name);
-    crate::umask::make_dirs(&admin, group_write)?;
-    write(&admin.join("HEAD"), format!("{hex}\n"), group_write)?;
-    write(&admin.join("commondir"), "../..\n", group_write)?;
+    disk::make_dirs(Point::TreeAdminMake, &admin, group_write)?;
+    write_ours(Point::TreeAdminHead, &admin.join("HEAD"), format!("{hex}\n"), group_write)?;
+    write_ours(Point::TreeAdminCommondir, &admin.join("commondir"), "../..\n", group_write)?;
     // For `git worktree list` and `prune`, which old gits can only follow by an absolute path.
-    write(&admin.join("gitdir"), format!("{}\n", place.join(".git").display()), group_write)?;
+    let back = format!("{}\n", place.join(".git").display());
+    write_ours(Point::TreeAdminGitdir, &admin.join("gitdir"), back, group_write)?;
     let gitdir = relative(place, &admin);
     // In a spare it may be anything by now, also a link to a file of somebody.
-    match fs::remove_file(new.join(".git")) {
+    match disk::remove_file(Point::TreeGitfileRemove, &new.join(".git")) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    write(&new.join(".git"), format!("gitdir: {}\n", gitdir.display()), group_write)?;
+    let to = format!("gitdir: {}\n", gitdir.display());
+    write_ours(Point::TreeGitfileWrite, &new.join(".git"), to, group_write)?;
     Ok(admin)
 }
 
-/// Writes the index. `stats` are in the order of the listing.
-pub fn write_index(
-    admin: &Path,
+/// The index of the tree that a spare became: the spare's, with what was worked on. `done` has what the kernel says of entries
+/// of the listing, by their places in it.
+pub fn next(
+    spare: Option<State>,
     hash: gix::hash::Kind,
     listing: &Listing,
-    stats: &[Stat],
-    group_write: bool,
-) -> io::Result<()> {
-    let mut state = gix::index::State::new(hash);
-    for (entry, stat) in listing.entries().iter().zip(stats) {
-        let mode = match entry.kind {
-            Kind::File => Mode::FILE,
-            Kind::Executable => Mode::FILE_EXECUTABLE,
-            Kind::Symlink => Mode::SYMLINK,
-            Kind::Submodule => Mode::COMMIT,
+    mut done: Vec<(usize, Stat)>,
+) -> State {
+    done.sort_unstable_by_key(|(at, _)| *at);
+    let mut done = done.into_iter().peekable();
+    let mut worked_on = move |at: usize| done.next_if(|(done, _)| *done == at).map(|(_, stat)| stat);
+    let mut state = spare.unwrap_or_else(|| State::new(hash));
+    let mut wanted = listing.entries().iter().enumerate().peekable();
+    let mut new: Vec<(usize, Option<Stat>)> = Vec::new();
+    for (old, path) in state.entries_mut_with_paths() {
+        while let Some((at, _)) = wanted.next_if(|(_, entry)| entry.path.as_bstr() < path) {
+            new.push((at, worked_on(at)));
+        }
+        // What a git program noted of it (`add -N`, `update-index`, an unfinished merge) was about another commit.
+        old.flags = Flags::empty();
+        let Some((at, entry)) = wanted.next_if(|(_, entry)| entry.path == path) else {
+            old.flags = Flags::REMOVE;
+            continue;
         };
-        state.dangerously_push_entry(*stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
+        (old.id, old.mode) = (entry.id, mode_of(entry.kind));
+        match worked_on(at) {
+            Some(stat) => old.stat = stat,
+            // A submodule is a folder: nothing is known of it, whatever was at its path before.
+            None if entry.kind == Kind::Submodule => old.stat = Stat::default(),
+            None => {}
+        }
     }
-    state.sort_entries();
-    let mut index = gix::index::File::from_state(state, admin.join("index"));
-    index
-        .write(gix::index::write::Options::default())
-        .map_err(|err| io::Error::other(err.probable_cause().to_string()))?;
-    // gix takes the umask as it is, and knows no group.
-    let mode = crate::umask::apply(if group_write { 0o664 } else { 0o644 }, group_write);
-    fs::set_permissions(admin.join("index"), fs::Permissions::from_mode(mode))
+    new.extend(wanted.map(|(at, _)| (at, worked_on(at))));
+    for (at, stat) in &new {
+        let entry = &listing.entries()[*at];
+        let (stat, mode) = (stat.unwrap_or_default(), mode_of(entry.kind));
+        state.dangerously_push_entry(stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
+    }
+    if !new.is_empty() {
+        state.sort_entries();
+    }
+    state
+}
+
+fn mode_of(kind: Kind) -> Mode {
+    match kind {
+        Kind::File => Mode::FILE,
+        Kind::Executable => Mode::FILE_EXECUTABLE,
+        Kind::Symlink => Mode::SYMLINK,
+        Kind::Submodule => Mode::COMMIT,
+    }
+}
+
+/// Writes the index, and returns its checksum.
+pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result<ObjectId> {
+    let hash = state.object_hash();
+    let temp = admin.join("index.lock");
+    let file = create_ours(Point::TreeIndexCreate, &temp, group_write)?;
+    // What a git program added to the index of a spare is about another commit.
+    let options =
+        gix::index::write::Options { extensions: gix::index::write::Extensions::None, skip_hash: false };
+    // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
+    let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(Out(&file), hash));
+    // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
+    let in_git = |err: gix::Error| {
+        let code = err.downcast_any_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        code.map_or_else(|| io::Error::other(err.probable_cause().to_string()), io::Error::from_raw_os_error)
+    };
+    state.write_to(&mut out, options).map_err(in_git)?;
+    let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let checksum = hashed.hash.try_finalize().map_err(|err| io::Error::other(err.to_string()))?;
+    file.write_all(Point::TreeIndexWrite, checksum.as_slice())?;
+    disk::rename(Point::TreeIndexRename, &temp, &admin.join("index"))?;
+    Ok(checksum)
+}
+
+/// The index on its way to the disk.
+struct Out<'a>(&'a Writable);
+
+impl io::Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(Point::TreeIndexWrite, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How many entries the index has.

@@ -34,7 +34,7 @@ pub mod write;
 
 pub use names::NameProblem;
 pub use settings::{AutoCrlf, CheckoutConfig, Limits, Symlinks};
-pub use walk::{walk, walk_after};
+pub use walk::{Earlier, walk, walk_after};
 
 /// What an entry becomes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

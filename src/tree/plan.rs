@@ -60,12 +60,18 @@ pub struct Known<'a> {
 }
 
 /// A tree on disk: entries and folders, both sorted by path; the top folder is the empty path.
-#[derive(Debug, Clone, Default)]
 pub struct OnDisk<'a> {
-    /// Files, links and submodules.
-    pub entries: Vec<Known<'a>>,
+    /// Files, links and submodules; one at a time, since a list of a large tree's would be as large as its manifest.
+    pub entries: Box<dyn Iterator<Item = Known<'a>> + 'a>,
     /// Folders with their mtimes.
     pub folders: BTreeMap<&'a BStr, Mtime>,
+}
+
+impl Default for OnDisk<'_> {
+    /// Nothing, not even a top folder.
+    fn default() -> Self {
+        OnDisk { entries: Box::new(std::iter::empty()), folders: BTreeMap::new() }
+    }
 }
 
 /// One entry of the new tree that needs work.
@@ -95,20 +101,20 @@ pub struct Plan {
 }
 
 /// Plans the way from `spare` to `target`, seen by readers of `current`. `now` is the clock.
-pub fn plan(spare: &OnDisk<'_>, current: &OnDisk<'_>, target: &[Entry], now: Mtime) -> Plan {
+pub fn plan(spare: OnDisk<'_>, current: OnDisk<'_>, target: &[Entry], now: Mtime) -> Plan {
     let mut plan = Plan::default();
     // Folders whose listing differs between what readers hold and what they get.
     let mut relisted: BTreeSet<&BStr> = BTreeSet::new();
     // Folders of the spare whose mtime the work below changes.
     let mut touched: BTreeSet<&BStr> = BTreeSet::new();
-    let mut olds = spare.entries.iter().peekable();
+    let mut olds = spare.entries.peekable();
     // Submodules are folders on disk, and are compared with the folders.
-    let mut reads = current.entries.iter().filter(|read| read.kind != Kind::Submodule).peekable();
+    let mut reads = current.entries.filter(|read| read.kind != Kind::Submodule).peekable();
     let wanted = folders_of(target);
     for (index, entry) in target.iter().enumerate() {
         let path = entry.path.as_bstr();
         while let Some(old) = olds.next_if(|old| old.path < path) {
-            plan.forget(old, &mut touched);
+            plan.forget(&old, &mut touched);
         }
         while let Some(gone) = reads.next_if(|read| read.path < path) {
             relisted.insert(parent(gone.path));
@@ -118,7 +124,7 @@ pub fn plan(spare: &OnDisk<'_>, current: &OnDisk<'_>, target: &[Entry], now: Mti
         if entry.kind == Kind::Submodule {
             // Made with the folders; what else was there goes.
             if let Some(old) = old {
-                plan.forget(old, &mut touched);
+                plan.forget(&old, &mut touched);
             }
             if read.is_some() {
                 relisted.insert(parent(path));
@@ -128,7 +134,7 @@ pub fn plan(spare: &OnDisk<'_>, current: &OnDisk<'_>, target: &[Entry], now: Mti
         if read.is_none() {
             relisted.insert(parent(path));
         }
-        let is_same = |known: &&Known<'_>| known.id == entry.id && known.kind == entry.kind;
+        let is_same = |known: &Known<'_>| known.id == entry.id && known.kind == entry.kind;
         let mtime = match read.filter(|read| read.intact && is_same(read)) {
             Some(read) => read.mtime,
             None => later(now, read.map(|read| read.mtime), old.map(|old| old.mtime)),
@@ -146,7 +152,7 @@ pub fn plan(spare: &OnDisk<'_>, current: &OnDisk<'_>, target: &[Entry], now: Mti
         }
     }
     for old in olds {
-        plan.forget(old, &mut touched);
+        plan.forget(&old, &mut touched);
     }
     for gone in reads {
         relisted.insert(parent(gone.path));
@@ -238,17 +244,13 @@ mod tests {
     impl Disk {
         fn seen(&self) -> OnDisk<'_> {
             OnDisk {
-                entries: self
-                    .entries
-                    .iter()
-                    .map(|(path, (kind, id, mtime))| Known {
-                        path: path.as_bstr(),
-                        kind: *kind,
-                        id,
-                        mtime: *mtime,
-                        intact: true,
-                    })
-                    .collect(),
+                entries: Box::new(self.entries.iter().map(|(path, (kind, id, mtime))| Known {
+                    path: path.as_bstr(),
+                    kind: *kind,
+                    id,
+                    mtime: *mtime,
+                    intact: true,
+                })),
                 folders: self.folders.iter().map(|(path, mtime)| (path.as_bstr(), *mtime)).collect(),
             }
         }
@@ -370,7 +372,7 @@ mod tests {
             let mut clock = at(1_000, 500);
             for (choices, step) in steps {
                 let target = tree(&choices);
-                let plan = plan(&spare.seen(), &current.seen(), &target, clock);
+                let plan = plan(spare.seen(), current.seen(), &target, clock);
                 let mut next = spare.clone();
                 next.apply(&plan, &target, clock);
                 check(&current, &next, &target);
@@ -384,11 +386,11 @@ mod tests {
     fn one_changed_file_is_one_write() {
         let mut first = Disk::default();
         let target = tree(&[(1, 0, 0), (3, 0, 0), (5, 0, 0), (9, 0, 0)]);
-        let plan_one = plan(&OnDisk::default(), &OnDisk::default(), &target, at(10, 0));
+        let plan_one = plan(OnDisk::default(), OnDisk::default(), &target, at(10, 0));
         first.apply(&plan_one, &target, at(10, 0));
         let second = first.clone();
         let changed = tree(&[(1, 0, 0), (3, 1, 0), (5, 0, 0), (9, 0, 0)]);
-        let plan_two = plan(&first.seen(), &second.seen(), &changed, at(20, 0));
+        let plan_two = plan(first.seen(), second.seen(), &changed, at(20, 0));
         assert_eq!(plan_two.write.len(), 1);
         assert!(plan_two.retime.is_empty() && plan_two.remove.is_empty() && plan_two.make_folders.is_empty());
         assert_eq!(
@@ -402,10 +404,11 @@ mod tests {
     fn what_the_disk_disagrees_about_is_written_with_its_old_time() {
         let mut disk = Disk::default();
         let target = tree(&[(0, 0, 0), (5, 0, 0)]);
-        disk.apply(&plan(&OnDisk::default(), &OnDisk::default(), &target, at(10, 0)), &target, at(10, 0));
+        disk.apply(&plan(OnDisk::default(), OnDisk::default(), &target, at(10, 0)), &target, at(10, 0));
         let mut damaged = disk.seen();
-        damaged.entries[0].intact = false;
-        let plan = plan(&damaged, &disk.seen(), &target, at(20, 0));
+        let first = damaged.entries.next().map(|known| Known { intact: false, ..known });
+        damaged.entries = Box::new(first.into_iter().chain(damaged.entries));
+        let plan = plan(damaged, disk.seen(), &target, at(20, 0));
         assert_eq!(plan.write, vec![Work { entry: 0, mtime: at(10, 0) }]);
     }
 }

@@ -1,29 +1,32 @@
 //! The next tree from an expired one: time proportional to the change.
 //!
-//! The spare leaves the names that readers know and loses its manifest before anything in it changes: from then on it is no tree.
-//! It is looked at on disk, what the manifest does not know goes, the [`plan`](super::plan) says what is left to do, and
-//! [`write`](super::write) does it. The new manifest is written last; the caller gives the tree its name after that.
+//! The spare is looked at on disk while the new commit is still on its way ([`look`]). Then it leaves the names that readers know and
+//! loses its manifest before anything in it changes: from then on it is no tree. What the manifest does not know goes, the
+//! [`plan`](super::plan) says what is left to do, and [`write`](super::write) does it. The new manifest is written last; the caller
+//! gives the tree its name after that.
 //!
 //! Without a spare, or with one that cannot be used, the same starts from an empty folder: every file is written, and those that
 //! readers already have come with their times.
 
-use std::fs;
 use std::io;
-use std::path::Path;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
+use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::State;
-use gix::index::entry::Stat;
 
 use super::attributes::Converter;
-use super::plan::{Mtime, OnDisk, plan};
+use super::plan::{Mtime, plan};
 use super::survey::{self, Survey};
 use super::write::{self, Apply, Error, failed};
-use super::{Kind, Listing, manifest};
+use super::{Listing, manifest};
 use crate::deadline::Deadline;
+use crate::disk::{self, Point};
 use crate::git::store::Objects;
-use crate::umask::make_dirs;
+
+/// A fetch may take long, and a look at a tree is worth less the older it is.
+const LOOK_IS_GOOD_FOR: Duration = Duration::from_secs(2);
 
 /// A tree on disk that helps to build the next one.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,58 @@ pub struct Help<'a> {
     pub path: &'a Path,
     /// Whether it was built with the settings of today: else its bytes and modes say nothing.
     pub same_settings: bool,
+}
+
+/// What the disk says of the trees that help.
+#[derive(Default)]
+pub struct Looked {
+    spare: Option<Seen>,
+    current: Option<Seen>,
+}
+
+impl Looked {
+    /// The manifest of the tree that readers hold, if it is the one with this checksum.
+    pub fn manifest_of_current(&self, checksum: &gix::oid) -> Option<&State> {
+        let current = self.current.as_ref()?;
+        (current.checksum.as_deref() == Some(checksum)).then_some(&current.manifest)
+    }
+}
+
+/// Looks at the trees that help, on two threads. Changes nothing, needs no object: it is done while the commit is fetched.
+///
+/// A tree that cannot be used is left out; the tree is then built without it.
+pub fn look(
+    store: &Path,
+    hash: gix::hash::Kind,
+    spare: Option<Help<'_>>,
+    current: Option<Help<'_>>,
+    deadline: &Deadline,
+) -> Looked {
+    std::thread::scope(|scope| {
+        let current = current.map(|help| scope.spawn(move || see_current(help.path, store, hash)));
+        let spare = spare.filter(|help| help.same_settings);
+        let spare = spare.and_then(|help| see_spare(help.path, store, hash, deadline));
+        // A panic there is one of ours: no tree is worth hiding it.
+        let current =
+            current.and_then(|seen| seen.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        Looked { spare, current }
+    })
+}
+
+fn see_spare(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
+    let at = Instant::now();
+    let (manifest, checksum) = read_manifest(tree, store, hash)?;
+    let survey = survey::survey(tree, &manifest, deadline);
+    let survey = survey.inspect_err(|err| tracing::debug!("the spare tree cannot be used: {err}")).ok()?;
+    Some(Seen { tree: tree.to_owned(), at, manifest, checksum, survey })
+}
+
+/// Only times are taken from the files of the readers' tree, and those are in its manifest.
+fn see_current(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Seen> {
+    let at = Instant::now();
+    let (manifest, checksum) = read_manifest(tree, store, hash)?;
+    let survey = survey::folders(tree, &manifest).ok()?;
+    Some(Seen { tree: tree.to_owned(), at, manifest, checksum, survey })
 }
 
 /// What to build, where, from what.
@@ -67,11 +122,17 @@ pub struct Done {
     pub written: usize,
     /// Entries of the spare that were used as they were.
     pub reused: usize,
+    /// The checksum of the manifest.
+    pub manifest: Option<ObjectId>,
 }
 
 /// A tree's manifest, and its disk.
 struct Seen {
+    tree: PathBuf,
+    /// When.
+    at: Instant,
     manifest: State,
+    checksum: Option<ObjectId>,
     survey: Survey,
 }
 
@@ -81,10 +142,11 @@ impl Job<'_> {
     ///
     /// What readers left in a spare must not fail the build (a `__pycache__` of another uid, a folder without rights, a process
     /// that still writes there): then the tree is built from nothing.
-    pub fn run(&self, objects: &Objects) -> Result<Done, Error> {
-        let current = self.current.and_then(|help| self.see_current(help));
-        if let Some(spare) = self.take_spare()? {
-            match self.build(objects, Some(spare), current.as_ref()) {
+    pub fn run(&self, objects: &Objects, looked: Looked) -> Result<Done, Error> {
+        let Looked { spare, current } = looked;
+        let current = match self.take_spare(spare)? {
+            None => current,
+            Some(spare) => match self.build(objects, Some(spare), current) {
                 // Something in the spare would not go, or be changed: another uid's, or immutable. A tree of its own will do.
                 Err(Error::Io { doing, path, source }) => {
                     tracing::debug!(
@@ -92,59 +154,58 @@ impl Job<'_> {
                         path.display()
                     );
                     self.discard()?;
+                    self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
                 }
                 other => return other,
-            }
-        }
-        make_dirs(self.new, self.group_write).map_err(failed("make the folder", self.new))?;
-        self.build(objects, None, current.as_ref())
+            },
+        };
+        disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
+            .map_err(failed("make the folder", self.new))?;
+        self.build(objects, None, current)
     }
 
-    fn build(
-        &self,
-        objects: &Objects,
-        spare: Option<Seen>,
-        current: Option<&(Seen, bool)>,
-    ) -> Result<Done, Error> {
-        let (none, nobody) = (OnDisk::default(), OnDisk::default());
-        let spare_disk = spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest));
-        let current_disk = current.map(|(seen, same)| {
-            let mut disk = seen.survey.on_disk(&seen.manifest);
-            if !same {
-                // The same blobs became other bytes: nothing is the same for readers.
-                disk.entries.iter_mut().for_each(|known| known.intact = false);
-            }
-            disk
-        });
+    /// Each manifest is as large as the tree has names: none is kept longer than it is needed, and the new one is made of the
+    /// spare's.
+    fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<Seen>) -> Result<Done, Error> {
+        let set_times = current.is_some() || spare.is_some();
         let plan = plan(
-            spare_disk.as_ref().unwrap_or(&none),
-            current_disk.as_ref().unwrap_or(&nobody),
+            spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest, true)).unwrap_or_default(),
+            current
+                .as_ref()
+                .map(|seen| seen.survey.on_disk(&seen.manifest, self.means_the_same(seen)))
+                .unwrap_or_default(),
             self.listing.entries(),
             now(),
         );
+        drop(current);
+        let spare = spare.map(|seen| seen.manifest);
         let admin = manifest::prepare(self.store, self.new, self.place, self.commit, self.group_write)
             .map_err(failed("write the metadata of", self.new))?;
         let done = Apply {
             listing: self.listing,
             plan: &plan,
-            set_times: current.is_some() || spare.is_some(),
+            set_times,
             group_write: self.group_write,
             deadline: self.deadline,
         }
         .run(objects, self.converter, self.new)?;
-        let stats = self.stats(&done, spare.as_ref());
-        drop((spare_disk, current_disk));
-        drop(spare);
-        manifest::write_index(&admin, self.commit.kind(), self.listing, &stats, self.group_write)
+        let index = manifest::next(spare, self.commit.kind(), self.listing, done);
+        let manifest = manifest::write_index(&admin, &index, self.group_write)
             .map_err(failed("write the index of", self.new))?;
-        Ok(Done { written: plan.write.len(), reused: self.listing.entries().len() - plan.write.len() })
+        let written = plan.write.len();
+        Ok(Done { written, reused: self.listing.entries().len() - written, manifest: Some(manifest) })
     }
 
-    /// Makes the spare private and looks at it; `None` if there is none that can be used, and then nothing is at `new`.
-    fn take_spare(&self) -> Result<Option<Seen>, Error> {
+    /// Whether the same blob means the same bytes in the tree that readers hold.
+    fn means_the_same(&self, current: &Seen) -> bool {
+        let same_settings = self.current.is_some_and(|help| help.same_settings);
+        same_settings && same_attributes(&current.manifest, self.listing)
+    }
+
+    /// Makes the spare private; `None` if there is none that can be used, and then nothing is at `new`.
+    fn take_spare(&self, seen: Option<Seen>) -> Result<Option<Seen>, Error> {
         let Some(help) = self.spare else { return Ok(None) };
-        let manifest = read_manifest(help.path, self.store, self.commit.kind(), true);
-        if fs::rename(help.path, self.new).is_err() {
+        if disk::rename(Point::TreeSpareTake, help.path, self.new).is_err() {
             return Ok(None);
         }
         // From here on it is no tree any more.
@@ -158,8 +219,10 @@ impl Job<'_> {
             Some(admin) => remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?,
             None => {}
         }
-        match manifest.filter(|m| help.same_settings && same_attributes(m, self.listing)) {
-            Some(manifest) => match self.look_at_spare(manifest) {
+        let seen =
+            seen.filter(|seen| seen.tree == help.path && same_attributes(&seen.manifest, self.listing));
+        match seen {
+            Some(seen) => match self.clear_spare(seen) {
                 Ok(seen) => return Ok(Some(seen)),
                 Err(err @ Error::Expired(_)) => return Err(err),
                 Err(err) => tracing::debug!("the spare tree cannot be used: {err}"),
@@ -179,65 +242,45 @@ impl Job<'_> {
     }
 
     fn discard_files(&self) -> Result<(), Error> {
-        fs::rename(self.new, self.trash).map_err(failed("put aside", self.new))
+        disk::rename(Point::TreeSpareDiscard, self.new, self.trash).map_err(failed("put aside", self.new))
     }
 
-    fn look_at_spare(&self, manifest: State) -> Result<Seen, Error> {
-        let mut survey = survey::survey(self.new, &manifest, self.deadline).map_err(|err| match err {
-            survey::Error::Io(source) => failed("list", self.new)(source),
-            survey::Error::Expired(expired) => Error::Expired(expired),
-        })?;
-        write::remove_extras(self.new, &survey.extras)?;
-        survey.forget_extras();
+    /// Removes from the spare what its manifest does not know.
+    ///
+    /// Readers that are still in it may have written since it was looked at. New files show in the times of their folders; a
+    /// file changed in place shows only in its own, so an old look counts for nothing.
+    fn clear_spare(&self, mut seen: Seen) -> Result<Seen, Error> {
+        if seen.at.elapsed() > LOOK_IS_GOOD_FOR || !seen.survey.has_same_folders(self.new) {
+            seen.survey =
+                survey::survey(self.new, &seen.manifest, self.deadline).map_err(|err| match err {
+                    survey::Error::Io(source) => failed("list", self.new)(source),
+                    survey::Error::Expired(expired) => Error::Expired(expired),
+                })?;
+        }
+        write::remove_extras(self.new, &seen.survey.extras)?;
+        seen.survey.forget_extras();
         // It is about to get the `.git` file of the tree that it becomes.
-        survey.forget_top();
-        Ok(Seen { manifest, survey })
-    }
-
-    /// The readers' tree, and whether the same blob means the same bytes in it.
-    fn see_current(&self, help: Help<'_>) -> Option<(Seen, bool)> {
-        // Only times are taken from it: a wrong bit costs a file that is parsed again.
-        let manifest = read_manifest(help.path, self.store, self.commit.kind(), false)?;
-        let survey = survey::folders(help.path, &manifest).ok()?;
-        let same = help.same_settings && same_attributes(&manifest, self.listing);
-        Some((Seen { manifest, survey }, same))
-    }
-
-    /// What the new manifest says of each entry: what was worked on, and what the spare's said of the rest.
-    fn stats(&self, done: &[(usize, Stat)], spare: Option<&Seen>) -> Vec<Stat> {
-        let mut stats = vec![Stat::default(); self.listing.entries().len()];
-        if let Some(seen) = spare {
-            let mut known = seen.manifest.entries().iter().peekable();
-            for (entry, stat) in self.listing.entries().iter().zip(&mut stats) {
-                while known.next_if(|old| old.path(&seen.manifest) < entry.path.as_bstr()).is_some() {}
-                let old = known.next_if(|old| old.path(&seen.manifest) == entry.path.as_bstr());
-                // A submodule is a folder: the manifest says nothing of it, whatever was at its path before.
-                if let Some(old) = old.filter(|_| entry.kind != Kind::Submodule) {
-                    *stat = old.stat;
-                }
-            }
-        }
-        for (at, stat) in done {
-            stats[*at] = *stat;
-        }
-        stats
+        seen.survey.forget_top();
+        Ok(seen)
     }
 }
 
-/// A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
-fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind, verified: bool) -> Option<State> {
+/// The manifest with its checksum. A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
+fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<(State, Option<ObjectId>)> {
     let index = manifest::admin_of(tree, store)?.join("index");
-    let file = gix::index::File::at(index, hash, !verified, gix::index::decode::Options::default()).ok()?;
-    Some(file.into_parts().0)
+    let file = gix::index::File::at(index, hash, false, gix::index::decode::Options::default()).ok()?;
+    let checksum = file.checksum();
+    // Somebody's sparse checkout has folders for entries.
+    Some((file.into_parts().0, checksum)).filter(|(state, _)| !state.is_sparse())
 }
 
 /// The manifest first, then the rest.
 fn remove_admin(admin: &Path) -> io::Result<()> {
-    match fs::remove_file(admin.join("index")) {
+    match disk::remove_file(Point::TreeSpareIndex, &admin.join("index")) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    fs::remove_dir_all(admin)
+    disk::remove_dir_all(Point::TreeSpareAdmin, admin)
 }
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.

@@ -5,10 +5,7 @@
 //! manifest does not know is in the way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,15 +13,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Mode;
 use gix::index::{Entry as IndexEntry, State};
+use rustix::fs::{AtFlags, FileType, RawDir, Stat};
+use rustix::io::Errno;
 
 use super::Kind;
 use super::parallel::on_all_cores;
 use super::plan::{Known, Mtime, OnDisk, parent};
 use super::write::join;
 use crate::deadline::{Deadline, Expired};
+use crate::disk;
 
 /// Below so many folders a second thread costs more than it brings.
 const ALONE: usize = 16;
+/// Names are read from a folder in pieces of this size.
+const NAMES_BYTES: usize = 32 << 10;
 
 /// The disk's side of a tree.
 #[derive(Debug, Default)]
@@ -81,8 +83,8 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
 pub fn folders(dir: &Path, manifest: &State) -> io::Result<Survey> {
     let mut survey = Survey { intact: vec![true; manifest.entries().len()], ..Survey::default() };
     for folder in Layout::of(manifest).folders.keys() {
-        let meta = fs::symlink_metadata(join(dir, folder))?;
-        survey.folders.insert((*folder).to_owned(), mtime_of(&meta));
+        let stat = rustix::fs::lstat(join(dir, folder)).map_err(io::Error::from)?;
+        survey.folders.insert((*folder).to_owned(), mtime_of(&stat));
     }
     Ok(survey)
 }
@@ -109,6 +111,21 @@ impl Survey {
         self.extras = extras.into_iter().filter(|extra| real.contains(parent(extra.as_ref()))).collect();
     }
 
+    /// Whether the folders of the tree, which is at `dir` now, have the times that were seen: nothing was made or removed since.
+    pub fn has_same_folders(&self, dir: &Path) -> bool {
+        let folders: Vec<(&BString, &Mtime)> = self.folders.iter().collect();
+        let next = AtomicUsize::new(0);
+        let work = |()| -> Result<(), ()> {
+            while let Some((folder, mtime)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let same =
+                    rustix::fs::lstat(join(dir, folder.as_ref())).is_ok_and(|s| mtime_of(&s) == **mtime);
+                same.then_some(()).ok_or(())?;
+            }
+            Ok(())
+        };
+        on_all_cores(folders.len() >= ALONE * 16, || (), work).is_ok()
+    }
+
     /// After the extras were removed: that changed the times of their folders.
     pub fn forget_extras(&mut self) {
         for extra in std::mem::take(&mut self.extras) {
@@ -123,17 +140,17 @@ impl Survey {
         self.folders.entry(BString::default()).and_modify(|mtime| *mtime = Mtime::default());
     }
 
-    /// The tree for the planner.
-    pub fn on_disk<'a>(&'a self, manifest: &'a State) -> OnDisk<'a> {
-        let known = |(entry, intact): (&'a IndexEntry, &bool)| Known {
+    /// The tree for the planner; not `usable`: as if nothing in it were what the manifest says.
+    pub fn on_disk<'a>(&'a self, manifest: &'a State, usable: bool) -> OnDisk<'a> {
+        let known = move |(entry, intact): (&'a IndexEntry, &bool)| Known {
             path: entry.path(manifest),
             kind: kind_of(entry.mode),
             id: &entry.id,
             mtime: Mtime { seconds: entry.stat.mtime.secs.into(), nanos: entry.stat.mtime.nsecs },
-            intact: *intact,
+            intact: *intact && usable,
         };
         OnDisk {
-            entries: manifest.entries().iter().zip(&self.intact).map(known).collect(),
+            entries: Box::new(manifest.entries().iter().zip(&self.intact).map(known)),
             folders: self.folders.iter().map(|(folder, mtime)| (folder.as_bstr(), *mtime)).collect(),
         }
     }
@@ -172,14 +189,17 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// What one thread found.
+/// What one thread found, and what it needs to look.
 #[derive(Default)]
 struct Seen {
     intact: Vec<usize>,
     folders: Vec<(BString, Mtime)>,
     extras: Vec<BString>,
+    /// For the names of one folder.
+    names: Vec<u8>,
 }
 
+/// Opens the folder once and asks it for each name: no path is looked up twice, and nothing is allocated for a name.
 fn look(
     dir: &Path,
     folder: &BStr,
@@ -187,74 +207,80 @@ fn look(
     layout: &Layout<'_>,
     seen: &mut Seen,
 ) -> Result<(), Error> {
-    let path = join(dir, folder);
-    let listing = match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() => {
-            seen.folders.push((folder.to_owned(), mtime_of(&meta)));
-            fs::read_dir(&path)?
-        }
+    let open = match disk::open_folder(&join(dir, folder)) {
         // Gone, or something else now (then its own parent reports it): everything in it is missing.
-        Ok(_) => return Ok(()),
-        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(());
-        }
-        Err(err) => return Err(err.into()),
+        Err(err) if is_elsewhere(&err) => return Ok(()),
+        other => other?,
     };
+    let stat = rustix::fs::fstat(&open).map_err(io::Error::from)?;
+    seen.folders.push((folder.to_owned(), mtime_of(&stat)));
     let files = &layout.folders[folder];
-    let mut full = BString::default();
-    for entry in listing {
-        let entry = entry?;
+    let above = if folder.is_empty() { 0 } else { folder.len() + 1 };
+    let name_of = |at: usize| &manifest.entries()[at].path(manifest)[above..];
+    let full = |name: &[u8]| {
+        let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
+        BString::from([folder.as_bytes(), slash, name].concat())
+    };
+    seen.names.reserve(NAMES_BYTES);
+    let mut listing = RawDir::new(&open, seen.names.spare_capacity_mut());
+    while let Some(entry) = listing.next() {
+        let entry = entry.map_err(io::Error::from)?;
         let name = entry.file_name();
-        if folder.is_empty() && name == ".git" {
+        let bytes = name.to_bytes();
+        if bytes == b"." || bytes == b".." || (folder.is_empty() && bytes == b".git") {
             continue;
         }
-        full.clear();
-        if !folder.is_empty() {
-            full.extend_from_slice(folder);
-            full.push(b'/');
+        let is_known_folder = || layout.folders.contains_key(full(bytes).as_bstr());
+        if entry.file_type() == FileType::Directory && is_known_folder() {
+            continue;
         }
-        full.extend_from_slice(name.as_bytes());
-        let meta = match entry.metadata() {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
+        let stat = match rustix::fs::statat(&open, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => continue,
+            other => other.map_err(io::Error::from)?,
         };
-        if meta.is_dir() && layout.folders.contains_key(full.as_bstr()) {
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        // Some file systems do not say what a name is.
+        if is_folder && is_known_folder() {
             continue;
         }
-        let file = files.binary_search_by(|at| manifest.entries()[*at].path(manifest).cmp(full.as_bstr()));
-        match file {
-            Ok(at) if is_intact(&manifest.entries()[files[at]], &meta) => seen.intact.push(files[at]),
+        match files.binary_search_by(|at| name_of(*at).as_bytes().cmp(bytes)) {
+            Ok(at) if is_intact(&manifest.entries()[files[at]], &stat) => seen.intact.push(files[at]),
             // Of a kind that a rename replaces; the plan writes it anew.
-            Ok(_) if !meta.is_dir() => {}
-            _ => seen.extras.push(full.clone()),
+            Ok(_) if !is_folder => {}
+            _ => seen.extras.push(full(bytes)),
         }
     }
     Ok(())
 }
 
+fn is_elsewhere(err: &io::Error) -> bool {
+    matches!(Errno::from_io_error(err), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+}
+
 /// Whether the kernel says what the manifest says. The inode tells a copy from the file that we wrote; the ctime, which nobody
 /// can set, that its content, mode and owner are still ours, whatever was done to its mtime.
-fn is_intact(entry: &IndexEntry, meta: &fs::Metadata) -> bool {
+fn is_intact(entry: &IndexEntry, found: &Stat) -> bool {
     let stat = &entry.stat;
+    let kind = FileType::from_raw_mode(found.st_mode);
     let kind = match entry.mode {
-        Mode::SYMLINK => meta.is_symlink(),
-        Mode::FILE => meta.is_file() && meta.mode() & 0o100 == 0,
-        Mode::FILE_EXECUTABLE => meta.is_file() && meta.mode() & 0o100 != 0,
+        Mode::SYMLINK => kind == FileType::Symlink,
+        Mode::FILE => kind == FileType::RegularFile && found.st_mode & 0o100 == 0,
+        Mode::FILE_EXECUTABLE => kind == FileType::RegularFile && found.st_mode & 0o100 != 0,
         _ => false,
     };
-    kind && stat.size == meta.size() as u32
-        && stat.ino == meta.ino() as u32
-        && i64::from(stat.mtime.secs) == meta.mtime()
-        && i64::from(stat.mtime.nsecs) == meta.mtime_nsec()
-        && i64::from(stat.ctime.secs) == meta.ctime()
-        && i64::from(stat.ctime.nsecs) == meta.ctime_nsec()
+    kind && stat.size == found.st_size as u32
+        && stat.ino == found.st_ino as u32
+        && i64::from(stat.mtime.secs) == found.st_mtime
+        && u64::from(stat.mtime.nsecs) == found.st_mtime_nsec
+        && i64::from(stat.ctime.secs) == found.st_ctime
+        && u64::from(stat.ctime.nsecs) == found.st_ctime_nsec
 }
 
-fn mtime_of(meta: &fs::Metadata) -> Mtime {
-    Mtime { seconds: meta.mtime(), nanos: meta.mtime_nsec() as u32 }
+fn mtime_of(stat: &Stat) -> Mtime {
+    Mtime { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
 }
 
-fn kind_of(mode: Mode) -> Kind {
+pub(super) fn kind_of(mode: Mode) -> Kind {
     match mode {
         Mode::FILE_EXECUTABLE => Kind::Executable,
         Mode::SYMLINK => Kind::Symlink,

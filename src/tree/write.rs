@@ -5,10 +5,9 @@
 //! before. Files are created, never opened for writing, and renamed over what was there: whoever still has an old one open keeps
 //! its content. A crash leaves a private folder that the next start removes.
 
-use std::fs::{self, DirBuilder, File, FileTimes};
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,13 +17,13 @@ use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Stat;
 use gix::index::fs::Metadata;
 use gix::objs::Find as _;
-use rustix::fs::{Mode, OFlags};
 
 use super::attributes::Converter;
 use super::parallel::on_all_cores;
 use super::plan::{Mtime, Plan, Work};
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
+use crate::disk::{self, Point, Writable};
 use crate::error::{Advice, Remedy};
 use crate::git::order::in_pack_order;
 use crate::git::store::Objects;
@@ -111,12 +110,12 @@ impl Apply<'_> {
         for work in &self.plan.retime {
             let entry = &self.listing.entries()[work.entry];
             let path = join(dir, entry.path.as_ref());
-            set_mtime(&path, work.mtime).map_err(failed("set the time of", &path))?;
+            set_mtime(Point::TreeKeptTime, &path, work.mtime).map_err(failed("set the time of", &path))?;
             done.push((work.entry, stat(&path)?));
         }
         for (folder, mtime) in self.plan.folders.iter().filter(|_| self.set_times) {
             let path = join(dir, folder.as_ref());
-            set_mtime(&path, *mtime).map_err(failed("set the time of", &path))?;
+            set_mtime(Point::TreeFolderTime, &path, *mtime).map_err(failed("set the time of", &path))?;
         }
         Ok(done)
     }
@@ -125,20 +124,22 @@ impl Apply<'_> {
     fn clear(&self, dir: &Path) -> Result<(), Error> {
         for path in &self.plan.remove {
             let path = join(dir, path.as_ref());
-            tolerate_absence(fs::remove_file(&path)).map_err(failed("remove", &path))?;
+            tolerate_absence(disk::remove_file(Point::TreeStaleRemove, &path))
+                .map_err(failed("remove", &path))?;
         }
         for folder in &self.plan.remove_folders {
             let path = join(dir, folder.as_ref());
-            tolerate_absence(fs::remove_dir(&path)).map_err(failed("remove", &path))?;
+            tolerate_absence(disk::remove_dir(Point::TreeStaleRmdir, &path))
+                .map_err(failed("remove", &path))?;
         }
         Ok(())
     }
 
     fn folder(&self, path: &Path) -> Result<(), Error> {
-        DirBuilder::new().mode(0o777).create(path).map_err(failed("make the folder", path))?;
+        disk::create_dir(Point::TreeFolderMake, path).map_err(failed("make the folder", path))?;
         if self.group_write {
-            let mode = fs::Permissions::from_mode(crate::umask::apply(0o775, true));
-            fs::set_permissions(path, mode).map_err(failed("make group-writable", path))?;
+            disk::set_mode(Point::TreeFolderMode, path, crate::umask::apply(0o775, true))
+                .map_err(failed("make group-writable", path))?;
         }
         Ok(())
     }
@@ -209,16 +210,17 @@ impl Writer<'_> {
     fn link(&self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
         let path = join(self.dir, entry.path.as_ref());
         let target = to_path(self.blob.as_bstr());
-        let made = match std::os::unix::fs::symlink(target, &path) {
+        let made = match disk::symlink(Point::TreeLinkMake, target, &path) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
                 let temp = self.dir.join(beside(to_path(entry.path.as_ref())));
-                std::os::unix::fs::symlink(target, &temp).and_then(|()| fs::rename(&temp, &path))
+                disk::symlink(Point::TreeLinkBeside, target, &temp)
+                    .and_then(|()| disk::rename(Point::TreeLinkRename, &temp, &path))
             }
             other => other,
         };
         made.map_err(failed("make the link", &path))?;
         if self.apply.set_times {
-            set_mtime(&path, work.mtime).map_err(failed("set the time of", &path))?;
+            set_mtime(Point::TreeLinkTime, &path, work.mtime).map_err(failed("set the time of", &path))?;
         }
         stat(&path)
     }
@@ -233,38 +235,37 @@ impl Writer<'_> {
             Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
-        let (file, temp) = match create(self.apply, self.top, path, entry.kind) {
+        let (file, temp) = match create(Point::TreeFileCreate, self.apply, self.top, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
                 let temp = beside(path);
-                let file = create(self.apply, self.top, &temp, entry.kind);
+                let file = create(Point::TreeFileBeside, self.apply, self.top, &temp, entry.kind);
                 (file.map_err(|err| whole("create")(err))?, Some(temp))
             }
             other => (other.map_err(|err| whole("create")(err))?, None),
         };
-        (&file).write_all(&bytes).map_err(|err| whole("write")(err))?;
+        file.write_all(Point::TreeFileWrite, &bytes).map_err(|err| whole("write")(err))?;
         if self.apply.set_times {
-            let times = FileTimes::new().set_modified(system_time(work.mtime));
-            file.set_times(times).map_err(|err| whole("set the time of")(err))?;
+            file.set_modified(Point::TreeFileTime, system_time(work.mtime))
+                .map_err(|err| whole("set the time of")(err))?;
         }
         if let Some(temp) = temp {
-            rustix::fs::renameat(self.top, &temp, self.top, path)
-                .map_err(|err| whole("put in place")(err.into()))?;
+            disk::rename_at(Point::TreeFileRename, self.top, &temp, path)
+                .map_err(|err| whole("put in place")(err))?;
         }
         // After the rename, which counts as a change of the file too.
-        let metadata = Metadata::from_file(&file).map_err(|err| whole("look at")(err))?;
+        let metadata = file.look(Metadata::from_file).map_err(|err| whole("look at")(err))?;
         Ok(stat_of(&metadata))
     }
 }
 
-fn create(apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) -> io::Result<File> {
+fn create(point: Point, apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) -> io::Result<Writable> {
     let (mode, group) = match kind {
         Kind::Executable => (0o755, 0o775),
         _ => (0o644, 0o664),
     };
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(top, path, flags, Mode::from(mode))?);
+    let file = disk::create_at(point, top, path, mode)?;
     if apply.group_write {
-        file.set_permissions(fs::Permissions::from_mode(crate::umask::apply(group, true)))?;
+        file.set_mode(Point::TreeFileMode, crate::umask::apply(group, true))?;
     }
     Ok(file)
 }
@@ -276,12 +277,7 @@ fn create(apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) -> io::Result<
 pub fn remove_extras(dir: &Path, extras: &[BString]) -> Result<(), Error> {
     for extra in extras {
         let path = join(dir, extra.as_ref());
-        let removed = match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
-            Err(err) => Err(err),
-        };
-        match tolerate_absence(removed) {
+        match disk::remove_any(Point::TreeExtraRemove, &path) {
             Err(_) if path.file_name().is_some_and(|name| name == "__pycache__") => {}
             other => other.map_err(failed("remove", &path))?,
         }
@@ -302,13 +298,8 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// Never follows a link.
-fn set_mtime(path: &Path, mtime: Mtime) -> io::Result<()> {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
-    };
-    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+fn set_mtime(point: Point, path: &Path, mtime: Mtime) -> io::Result<()> {
+    disk::set_mtime(point, path, mtime.seconds, mtime.nanos)
 }
 
 fn system_time(mtime: Mtime) -> SystemTime {
@@ -346,8 +337,8 @@ pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error)
 pub fn folds_case(dir: &Path) -> io::Result<bool> {
     let name = format!(".dagsync-case-{}-{:08x}-a", std::process::id(), fastrand::u32(..));
     let file = dir.join(&name);
-    File::create(&file)?;
+    disk::create(Point::RootCaseCreate, &file, 0o666)?;
     let folds = fs::symlink_metadata(dir.join(name.replace("-a", "-A"))).is_ok();
-    fs::remove_file(&file)?;
+    disk::remove_file(Point::RootCaseRemove, &file)?;
     Ok(folds)
 }

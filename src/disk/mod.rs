@@ -1,0 +1,170 @@
+//! Every change below a root: one function for each system call that makes one, and a crash point with each call of it.
+//!
+//! A [`Point`] names a place in the code and says what a crash there leaves. Tests kill the agent before and after each of them,
+//! or make the call fail with any errno; builds without debug assertions carry nothing of that, and these functions are
+//! the calls themselves. `tests/architecture.rs` fails when another room changes the file system by itself, so that no change can be
+//! without a point. Reads need none.
+//!
+//! It decides nothing: who calls it knows what may be changed, and what an error means.
+
+mod absent;
+#[cfg(debug_assertions)]
+mod fault;
+mod ours;
+mod points;
+
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+
+pub(crate) use absent::{remove_any, rename_if_there};
+pub(crate) use ours::{create_ours, make_dirs, write_ours};
+pub use points::Point;
+
+#[cfg(debug_assertions)]
+pub(crate) use fault::around_as;
+
+/// Without tests there are no faults.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub(crate) fn around_as<T, E>(
+    _: Point,
+    _: impl FnOnce(io::Error) -> E,
+    operation: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    operation()
+}
+
+/// One change, by whoever makes it: for writers that are not ours. With an error of theirs: [`around_as`], which is told how to
+/// make one of a system's.
+#[inline]
+pub(crate) fn around<T>(point: Point, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    around_as(point, |fault| fault, operation)
+}
+
+/// `rename(2)`.
+pub(crate) fn rename(point: Point, from: &Path, to: &Path) -> io::Result<()> {
+    around(point, || fs::rename(from, to))
+}
+
+/// `renameat(2)`, both names below `top`.
+pub(crate) fn rename_at(point: Point, top: &File, from: &Path, to: &Path) -> io::Result<()> {
+    around(point, || Ok(rustix::fs::renameat(top, from, top, to)?))
+}
+
+/// `unlink(2)`.
+pub(crate) fn remove_file(point: Point, path: &Path) -> io::Result<()> {
+    around(point, || fs::remove_file(path))
+}
+
+/// `rmdir(2)`.
+pub(crate) fn remove_dir(point: Point, path: &Path) -> io::Result<()> {
+    around(point, || fs::remove_dir(path))
+}
+
+/// `rm -r`, which follows no link. One point for all of it: half of it is a state like any other.
+pub(crate) fn remove_dir_all(point: Point, path: &Path) -> io::Result<()> {
+    around(point, || fs::remove_dir_all(path))
+}
+
+/// `mkdir(2)`, mode 0777 minus the umask.
+pub(crate) fn create_dir(point: Point, path: &Path) -> io::Result<()> {
+    around(point, || fs::create_dir(path))
+}
+
+/// `symlink(2)`.
+pub(crate) fn symlink(point: Point, target: &Path, link: &Path) -> io::Result<()> {
+    around(point, || std::os::unix::fs::symlink(target, link))
+}
+
+/// `chmod(2)`, which follows links.
+pub(crate) fn set_mode(point: Point, path: &Path, mode: u32) -> io::Result<()> {
+    around(point, || fs::set_permissions(path, Permissions::from_mode(mode)))
+}
+
+/// `utimensat(2)`, which follows no link; the time since 1970. The time of the last access stays.
+pub(crate) fn set_mtime(point: Point, path: &Path, seconds: i64, nanos: u32) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos.into() },
+    };
+    around(point, || Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+/// `fsync(2)` of a folder.
+pub(crate) fn sync_folder(point: Point, folder: &File) -> io::Result<()> {
+    around(point, || folder.sync_all())
+}
+
+/// Opens a folder to look at what is in it: a read, here because what else `open(2)` does is here. Never through a link.
+pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Makes or empties a file; `mode` minus the umask when it is made.
+pub(crate) fn create(point: Point, path: &Path, mode: u32) -> io::Result<Writable> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    around(point, || options.open(path).map(Writable))
+}
+
+/// Makes a file below `top` that must not be there, and follows no link at its name; `mode` minus the umask.
+pub(crate) fn create_at(point: Point, top: &File, path: &Path, mode: u32) -> io::Result<Writable> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    around(point, || Ok(Writable(File::from(rustix::fs::openat(top, path, flags, Mode::from(mode))?))))
+}
+
+/// Opens a file to change its time, with what is in it; made if it is not there.
+pub(crate) fn open_or_create(point: Point, path: &Path) -> io::Result<Writable> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    around(point, || options.open(path).map(Writable))
+}
+
+/// Opens a file to lock it, with what is in it; made with mode 0644 minus the umask if it is not there.
+pub(crate) fn open_lock(point: Point, path: &Path) -> io::Result<Writable> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    around(point, || options.open(path).map(Writable))
+}
+
+/// A file that is open for writing: through these methods only, so that each change of it has its point.
+#[derive(Debug)]
+pub(crate) struct Writable(File);
+
+impl Writable {
+    /// `write(2)` until all is written.
+    pub(crate) fn write_all(&self, point: Point, bytes: &[u8]) -> io::Result<()> {
+        around(point, || (&self.0).write_all(bytes))
+    }
+
+    /// `ftruncate(2)`.
+    pub(crate) fn set_len(&self, point: Point, bytes: u64) -> io::Result<()> {
+        around(point, || self.0.set_len(bytes))
+    }
+
+    /// `futimens(2)`: the time of the last change.
+    pub(crate) fn set_modified(&self, point: Point, at: SystemTime) -> io::Result<()> {
+        around(point, || self.0.set_times(FileTimes::new().set_modified(at)))
+    }
+
+    /// `fchmod(2)`.
+    pub(crate) fn set_mode(&self, point: Point, mode: u32) -> io::Result<()> {
+        around(point, || self.0.set_permissions(Permissions::from_mode(mode)))
+    }
+
+    /// `fsync(2)`.
+    pub(crate) fn sync_all(&self, point: Point) -> io::Result<()> {
+        around(point, || self.0.sync_all())
+    }
+
+    /// What the kernel says of it now, in the form of a `T` that can be made of a file.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&File) -> T) -> T {
+        look(&self.0)
+    }
+}
