@@ -199,7 +199,6 @@ fn the_thousandth_commit_costs_what_the_two_hundredth_did() {
 }
 
 #[test]
-#[ignore = "objects that no kept commit needs are not dropped yet: the store grows with what is fetched"]
 fn the_store_does_not_grow_with_what_nobody_needs_any_more() {
     let (world, agent, samples) = a_thousand_commits();
     let (early, late) = highest(&samples, |sample| sample.store_bytes);

@@ -39,7 +39,7 @@ impl Pass<'_> {
             source.inherited.clear();
         }
         if how != Flush::Nothing {
-            source.flushed.extend(beside);
+            source.flushed = source.objects_on_disk();
             source.new_root = false;
         }
         Ok(())

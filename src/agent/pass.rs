@@ -23,6 +23,7 @@ use crate::disk::{self, Point};
 use crate::error::Remedy;
 use crate::git;
 use crate::git::diff::Changes;
+use crate::git::known::{Known, Remembering};
 use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
@@ -84,7 +85,8 @@ pub(super) struct Facts {
 
 /// Runs one pass of `source`.
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
-    let mut pass = Pass { took: HashMap::new(), bytes: 0, deadline: deadline.clone(), source };
+    let mut pass =
+        Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
     pass.run()
 }
 
@@ -93,6 +95,8 @@ pub(super) struct Pass<'a> {
     pub(super) deadline: Rc<Deadline>,
     took: HashMap<&'static str, Duration>,
     bytes: u64,
+    /// Sizes of what came just now, which the walk asks for.
+    known: Known,
 }
 
 impl Pass<'_> {
@@ -257,6 +261,7 @@ impl Pass<'_> {
                 .map_err(&err)?;
             source.metrics.fetched(fetched.bytes, fetched.objects);
             self.bytes += fetched.bytes;
+            self.known = fetched.known;
         }
         let objects = source.store.objects().map_err(&err)?;
         source.store.peel_to_commit(&objects, &target.fetch, source.remote.shown()).map_err(&err)
@@ -270,11 +275,13 @@ impl Pass<'_> {
         live: Option<&Live>,
         looked: &Looked,
     ) -> Result<Listing, Broken> {
+        let known = std::mem::take(&mut self.known);
         let source = &*self.source;
         let (limits, policy) = (&source.config.limits, source.tree_policy());
         let manifest = live.and_then(|live| looked.manifest_of_current(&source.vouched(&live.commit)?));
         let before = live.and_then(|live| source.store.peel_to_commit(objects, &live.commit, "").ok());
         let earlier = manifest.zip(before.as_ref()).map(|(manifest, (_, root))| Earlier { root, manifest });
+        let objects = &Remembering { known: &known, objects };
         let walked = tree::walk_after(earlier, objects, &root, limits, &policy, self.deadline.interrupt());
         let listing = walked.map_err(|err| match (err, self.deadline.check()) {
             (tree::Error::Interrupted, Err(expired)) => {
@@ -460,8 +467,10 @@ impl Pass<'_> {
             if let Err(err) = tidied {
                 tracing::debug!("cannot tidy the shallow list: {err}");
             }
-            match git::pack::roll_up(&source.store, self.deadline.interrupt()) {
-                Ok(Some(packs)) => tracing::debug!(packs, "made one pack of many"),
+            match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
+                Ok(Some(done)) => {
+                    tracing::debug!(packs = done.packs, dropped = done.dropped, "made one pack of many");
+                }
                 Ok(None) => {}
                 // They do no harm but to speed; the next publication tries again.
                 Err(err) => tracing::debug!("cannot make one pack of many: {err}"),

@@ -166,13 +166,8 @@ impl Source {
 
     /// Files of the object store that may not be on disk yet, with the folders that name them.
     pub(super) fn unflushed_objects(&self) -> Vec<PathBuf> {
-        let inside = |folder: &Path| {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| entry.path()).collect::<Vec<_>>()
-        };
         let (packs, store) = (self.store.pack_dir(), &self.layout.store);
-        let mut new = inside(&packs);
-        new.retain(|path| !self.flushed.contains(path));
+        let mut new: Vec<PathBuf> = inside(&packs).filter(|path| !self.flushed.contains(path)).collect();
         if self.new_root {
             new.extend(inside(store));
             new.extend([&self.layout.root, &self.layout.state].map(Clone::clone));
@@ -185,6 +180,11 @@ impl Source {
             new.extend([packs, store.clone()]);
         }
         new
+    }
+
+    /// The files of all packs.
+    pub(super) fn objects_on_disk(&self) -> HashSet<PathBuf> {
+        inside(&self.store.pack_dir()).collect()
     }
 
     /// Commits of history, 0 = all.
@@ -272,6 +272,10 @@ impl Source {
     pub fn live(&self) -> Option<ObjectId> {
         live(&self.layout).map(|(commit, _)| commit)
     }
+}
+
+fn inside(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 /// What the link leads to, if that is a whole tree.

@@ -13,10 +13,11 @@ mod fault;
 mod ours;
 mod points;
 
+use std::borrow::Borrow;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -149,6 +150,13 @@ pub(crate) fn create_at(point: Point, top: &File, path: &Path, mode: u32) -> io:
     around(point, || Ok(Writable(File::from(rustix::fs::openat(top, path, flags, Mode::from(mode))?))))
 }
 
+/// Makes a file that must not be there, to be written and read; mode 0600 until it is whole.
+pub(crate) fn create_new(point: Point, path: &Path) -> io::Result<Writable> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    around(point, || options.open(path).map(Writable))
+}
+
 /// Opens a file to change its time, with what is in it; made if it is not there.
 pub(crate) fn open_or_create(point: Point, path: &Path) -> io::Result<Writable> {
     let mut options = OpenOptions::new();
@@ -168,6 +176,26 @@ pub(crate) fn open_lock(point: Point, path: &Path) -> io::Result<Writable> {
 pub(crate) struct Writable(File);
 
 impl Writable {
+    /// `pwrite(2)` until all is written.
+    pub(crate) fn write_all_at(&self, point: Point, bytes: &[u8], offset: u64) -> io::Result<()> {
+        around(point, || self.0.write_all_at(bytes, offset))
+    }
+
+    /// `pread(2)`; only what was made to be read too.
+    pub(crate) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+
+    /// For those who write to whatever takes bytes.
+    pub(crate) fn at(&self, point: Point) -> Writing<&Writable> {
+        Writing { file: self, point }
+    }
+
+    /// The same, for those who keep it.
+    pub(crate) fn into_writing(self, point: Point) -> Writing<Writable> {
+        Writing { file: self, point }
+    }
+
     /// Makes it share the content of another file, where the file system can: only what is written later takes up room.
     pub(crate) fn clone_from(&self, point: Point, other: &File) -> io::Result<()> {
         around(point, || Ok(rustix::fs::ioctl_ficlone(&self.0, other)?))
@@ -201,5 +229,30 @@ impl Writable {
     /// What the kernel says of it now, in the form of a `T` that can be made of a file.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&File) -> T) -> T {
         look(&self.0)
+    }
+}
+
+/// A file that is written at one point.
+#[derive(Debug)]
+pub(crate) struct Writing<F> {
+    file: F,
+    point: Point,
+}
+
+impl<F> Writing<F> {
+    /// The file again.
+    pub(crate) fn into_inner(self) -> F {
+        self.file
+    }
+}
+
+impl<F: Borrow<Writable>> io::Write for Writing<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.borrow().write_all(self.point, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

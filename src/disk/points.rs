@@ -87,20 +87,42 @@ points! {
 
     /// No pack or a whole one, and a shallow list that knows of it or not; the next publication mends it.
     StoreFetchRun = "store.fetch.run";
-    /// No pack, a temporary one, one without its index, or a whole one; the next start removes all but the last.
+    /// No pack, or an empty `tmp_pack_…`; the next start removes it.
+    StorePackCreate = "store.pack.create";
+    /// A `tmp_pack_…`, whole or not; the next start removes it.
     StorePackWrite = "store.pack.write";
-    /// A whole pack that only we can read, until the next fetch from nothing.
+    /// An empty `tmp_object_…`; the next start removes it.
+    StoreObjectCreate = "store.object.create";
+    /// The same, or a file without a name, which is gone with the process.
+    StoreObjectUnlink = "store.object.unlink";
+    /// A `tmp_pack_…`; the large object beside it has no name, and is gone with the process.
+    StoreObjectWrite = "store.object.write";
+    /// A whole `tmp_pack_…`, and an empty `tmp_idx_…`; the next start removes both.
+    StoreIndexCreate = "store.index.create";
+    /// A whole `tmp_pack_…`, and a `tmp_idx_…`, whole or not; the next start removes both.
+    StoreIndexWrite = "store.index.write";
+    /// The same, with their rights or without.
     StorePackMode = "store.pack.mode";
-    /// A whole pack and its `.keep`; the next start removes that.
-    StoreKeepRemove = "store.keep.remove";
+    /// A whole pack, under its own name or a temporary one, and a `tmp_idx_…`; the next start removes both.
+    StorePackRename = "store.pack.rename";
+    /// A pack without its index, which the next start removes, or with it.
+    StoreIndexRename = "store.index.rename";
+    /// A temporary file of a pack that did not come to anything; the next start removes it.
+    StorePackDiscard = "store.pack.discard";
     /// A shallow list of history that is complete; the next publication removes it.
     StoreShallowRemove = "store.shallow.remove";
     /// A `shallow.lock`, whole or not; the next start removes it.
     StoreShallowWrite = "store.shallow.write";
     /// The old shallow list and a `shallow.lock`, or the new one; the next publication tidies it.
     StoreShallowRename = "store.shallow.rename";
-    /// Some packs whose objects are in a larger one too; a lonely one goes at the next start, others the next time.
-    StoreRollUpRemove = "store.roll-up.remove";
+    /// Objects in two packs; the next time makes one of them.
+    StoreCompactFlush = "store.compact.flush";
+    /// Some packs whose objects are in another one too; a lonely one goes at the next start, others the next time.
+    StoreCompactRemove = "store.compact.remove";
+    /// Some loose objects that nothing needs; the next time goes on.
+    StoreLooseRemove = "store.loose.remove";
+    /// A count of live bytes that is not whole; the next publication counts again.
+    StoreLiveWrite = "store.live.write";
 
     /// The spare under its own name, whole, or under a private one; the next start removes that.
     TreeSpareTake = "tree.spare.take";

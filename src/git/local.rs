@@ -14,6 +14,7 @@ use gix::bstr::BString;
 use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind};
 
 use super::error::Error;
+use super::pack::Packs;
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
 use super::store::{Objects, Store};
 
@@ -70,7 +71,9 @@ impl Local {
     ) -> Result<Fetched, Error> {
         let repo = self.open()?;
         let ours = store.objects()?;
-        let copy = Copy { upstream: self, theirs: (*repo.objects).clone(), ours: &ours, store, interrupt };
+        let packed = Packs::of(&ours);
+        let theirs = (*repo.objects).clone();
+        let copy = Copy { upstream: self, theirs, ours: &ours, packed: &packed, store, interrupt };
         let (missing, boundary) = copy.plan(wants, depth, &shallow_of(&repo))?;
         let fetched = if missing.is_empty() { Fetched::default() } else { copy.write(missing)? };
         store.write_shallow(&boundary)?;
@@ -106,6 +109,8 @@ struct Copy<'a> {
     upstream: &'a Local,
     theirs: Objects,
     ours: &'a Objects,
+    /// What we have, without a look for a loose object for each that we have not: that is three system calls.
+    packed: &'a Packs,
     store: &'a Store,
     interrupt: &'a AtomicBool,
 }
@@ -189,7 +194,7 @@ impl Copy<'_> {
         let mut queue = vec![root];
         let mut buf = Vec::new();
         while let Some(tree) = queue.pop() {
-            if self.ours.exists(&tree) || !planned.insert(tree) {
+            if self.packed.find(&tree).is_some() || !planned.insert(tree) {
                 continue;
             }
             self.check()?;
@@ -200,7 +205,7 @@ impl Copy<'_> {
                 let id = entry.oid.to_owned();
                 if entry.mode.is_tree() {
                     queue.push(id);
-                } else if !entry.mode.is_commit() && !self.ours.exists(&id) && planned.insert(id) {
+                } else if !entry.mode.is_commit() && planned.insert(id) && self.packed.find(&id).is_none() {
                     missing.push(id);
                 }
             }
@@ -210,25 +215,19 @@ impl Copy<'_> {
 
     /// Writes a pack of `missing`.
     fn write(&self, missing: Vec<ObjectId>) -> Result<Fetched, Error> {
-        match super::pack::write(self.store, self.theirs.clone(), &missing, self.interrupt) {
-            Ok(written) => Ok(Fetched { bytes: written.bytes, objects: written.objects }),
-            Err(super::pack::Error::Source(reason)) => {
-                self.check()?;
-                Err(self
-                    .culprit(&missing)
-                    .unwrap_or(Error::Local { path: self.upstream.path.clone(), reason }))
+        use super::pack::Error as Pack;
+        match super::pack::write(self.store, &self.theirs, &missing, self.interrupt) {
+            Ok(received) => {
+                Ok(Fetched { bytes: received.bytes, objects: received.objects, known: received.known })
             }
-            Err(super::pack::Error::Index(reason)) => {
-                Err(Error::Pack { remote: self.upstream.path.display().to_string(), reason })
+            Err((Some(id), Pack::Damaged(reason))) => Err(self.unreadable(&id, &reason)),
+            Err((_, Pack::Interrupted)) => Err(self.interrupted()),
+            Err((_, Pack::Store(err))) => Err(err),
+            Err((_, Pack::Disk(err))) => Err(self.store.error(&err)),
+            Err((_, err)) => {
+                Err(Error::Pack { remote: self.upstream.path.display().to_string(), reason: err.to_string() })
             }
-            Err(super::pack::Error::Store(err)) => Err(err),
         }
-    }
-
-    /// The object that cannot be read: the generator does not say which. Only ever asked after a failure.
-    fn culprit(&self, objects: &[ObjectId]) -> Option<Error> {
-        let mut buf = Vec::new();
-        objects.iter().find_map(|id| self.find(id, &mut buf).err())
     }
 
     fn find<'b>(&self, id: &ObjectId, buf: &'b mut Vec<u8>) -> Result<gix::objs::Data<'b>, Error> {
@@ -251,8 +250,12 @@ impl Copy<'_> {
 
     fn check(&self) -> Result<(), Error> {
         if self.interrupt.load(Ordering::Relaxed) {
-            return Err(Error::Local { path: self.upstream.path.clone(), reason: "interrupted".into() });
+            return Err(self.interrupted());
         }
         Ok(())
+    }
+
+    fn interrupted(&self) -> Error {
+        Error::Local { path: self.upstream.path.clone(), reason: "interrupted".into() }
     }
 }

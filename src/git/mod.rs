@@ -13,6 +13,7 @@ pub mod diff;
 mod error;
 mod heard;
 mod http;
+pub mod known;
 mod local;
 pub mod order;
 pub mod pack;

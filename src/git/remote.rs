@@ -10,6 +10,7 @@ use gix::hash::Kind;
 use super::HttpConfig;
 use super::auth::Login;
 use super::error::Error;
+use super::known::Known;
 use super::local::Local;
 use super::smart::Smart;
 use super::store::Store;
@@ -48,12 +49,14 @@ pub struct RemoteRefs {
 }
 
 /// What a fetch brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fetched {
     /// Bytes received, decoded.
     pub bytes: u64,
     /// Objects in the pack.
     pub objects: u64,
+    /// What each of them is.
+    pub known: Known,
 }
 
 /// A remote of a source, kept from pass to pass. Lives in the worker's thread.

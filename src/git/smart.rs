@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use gix::ObjectId;
 use gix::bstr::BString;
+use gix::error::ErrorExt as _;
 use gix::hash::Kind;
 use gix::progress::Discard;
 use gix_protocol::fetch::negotiate::{Action, Round, one_round};
@@ -28,13 +29,11 @@ use super::client::USER_AGENT;
 use super::error::Error;
 use super::heard::Heard;
 use super::http::{Http, shown};
+use super::pack::{self, receive};
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
 use super::store::Store;
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
-
-/// No object of a DAG repository needs more memory than this at once; a header that claims more is a lie or a bomb.
-const MAX_OBJECT_BYTES: usize = 4 << 30;
 
 /// A list of refs is held in memory. This is more than a million of them.
 const MAX_LIST_BYTES: u64 = 128 << 20;
@@ -175,43 +174,26 @@ impl Smart {
         // disk as it comes.
         let says_nothing = wanted.haves.is_empty() && !store.shallow_file().exists();
         let bases = (!says_nothing).then_some(objects);
-        let mut objects_received = 0;
-        let mut damaged: Option<String> = None;
-        let mut settled = Ok(());
+        let mut received = None;
+        let mut refused = None;
         let heard = Heard::default();
         let fetched = disk::around_as(Point::StoreFetchRun, gix::Error::from_error, || {
             gix_protocol::fetch(
                 &mut wanted,
-                |pack, progress, interrupt| {
-                    let options = gix_pack::bundle::write::Options {
-                        thread_limit: None,
-                        iteration_mode: gix_pack::data::input::Mode::Verify,
-                        alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
-                        ..Default::default()
-                    };
-                    let written = disk::around_as(Point::StorePackWrite, gix::Error::from_error, || {
-                        gix_pack::Bundle::write_to_directory(
-                            pack,
-                            Some(&store.pack_dir()),
-                            progress,
-                            interrupt,
-                            bases.clone(),
-                            store.hash(),
-                            options,
-                        )
-                    });
-                    let outcome = match written {
-                        Ok(outcome) => outcome,
-                        Err(err) => {
-                            damaged = Some(reason(&err));
-                            return Err(err);
-                        }
-                    };
-                    objects_received = u64::from(outcome.index.num_objects);
-                    if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
-                        settled = store.settle_pack(pack, index, outcome.keep_path.as_deref());
+                |pack, _progress, interrupt| match receive(store, pack, bases.as_ref(), interrupt) {
+                    Ok(pack) => {
+                        received = Some(pack);
+                        Ok(true)
                     }
-                    Ok(true)
+                    // The cause goes through: `fail` knows what our own layers and the server say.
+                    Err(pack::Error::Input(err)) => {
+                        refused = Some(pack::Error::Damaged(innermost(&err)));
+                        Err(err.raise_erased().into())
+                    }
+                    Err(err) => {
+                        refused = Some(err);
+                        Err(gix::error::message("the pack is refused").raise_erased().into())
+                    }
                 },
                 heard.clone(),
                 interrupt,
@@ -231,22 +213,24 @@ impl Smart {
         });
         match fetched {
             Ok(_) => {
-                settled?;
                 if session.handshake.server_protocol_version == Protocol::V2 {
                     self.session = Some(session);
                 }
-                Ok(Fetched { bytes: self.http.received() - before, objects: objects_received })
+                let (objects, known) = received.map(|pack| (pack.objects, pack.known)).unwrap_or_default();
+                Ok(Fetched { bytes: self.http.received() - before, objects, known })
             }
             Err(err) => {
                 drop(session);
                 let error = self.fail(&err, "fetching");
-                // The network's own failure (a cut, a time-out) says more than what the indexer makes of it.
-                match (heard.take(), damaged) {
+                // The network's own failure (a cut, a time-out) says more than what the receiver makes of it.
+                match (heard.take(), refused) {
+                    (_, Some(pack::Error::Store(err))) => Err(err),
+                    (_, Some(pack::Error::Disk(err))) => Err(store.error(&err)),
                     (Some(message), _) if !matches!(error, Error::Expired { .. }) => {
                         Err(Error::ServerSaid { remote: self.shown(), message })
                     }
                     (_, Some(reason)) if matches!(error, Error::Broken { doing: "fetching", .. }) => {
-                        Err(Error::Pack { remote: self.shown(), reason })
+                        Err(Error::Pack { remote: self.shown(), reason: reason.to_string() })
                     }
                     _ => Err(error),
                 }

@@ -64,6 +64,11 @@ impl Store {
         &self.dir
     }
 
+    /// Whether what we make in it is writable by the group.
+    pub(super) fn group_write(&self) -> bool {
+        self.group_write
+    }
+
     /// The kind of object id it holds.
     pub fn hash(&self) -> Kind {
         self.hash
@@ -152,22 +157,6 @@ impl Store {
             self.lay_out()
         };
         discard().map_err(|err| self.error(&err))
-    }
-
-    /// After a pack was written: the caller's `.keep` goes, and everybody may read what git itself makes readable
-    /// (gix writes packs with mode 0600).
-    pub fn settle_pack(&self, pack: &Path, index: &Path, keep: Option<&Path>) -> Result<(), Error> {
-        let settle = || -> io::Result<()> {
-            let mode = crate::umask::apply(if self.group_write { 0o464 } else { 0o444 }, self.group_write);
-            for file in [pack, index] {
-                disk::set_mode(Point::StorePackMode, file, mode)?;
-            }
-            if let Some(keep) = keep {
-                remove_any(Point::StoreKeepRemove, keep)?;
-            }
-            Ok(())
-        };
-        settle().map_err(|err| self.error(&err))
     }
 
     /// The parents of a commit.
@@ -366,7 +355,7 @@ impl Store {
     }
 
     /// Whether the store is of our making, not somebody's that was taken over.
-    fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         self.dir.join(OURS).exists()
     }
 

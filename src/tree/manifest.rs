@@ -14,7 +14,7 @@ use gix::index::entry::{Flags, Mode, Stat};
 use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
-use crate::disk::{self, Point, Writable, create_ours, write_ours};
+use crate::disk::{self, Point, create_ours, write_ours};
 use crate::path::relative;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
@@ -174,7 +174,10 @@ pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result
     let options =
         gix::index::write::Options { extensions: gix::index::write::Extensions::None, skip_hash: false };
     // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
-    let mut out = io::BufWriter::with_capacity(64 << 10, gix::hash::io::Write::new(Out(&file), hash));
+    let mut out = io::BufWriter::with_capacity(
+        64 << 10,
+        gix::hash::io::Write::new(file.at(Point::TreeIndexWrite), hash),
+    );
     // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
     let in_git = |err: gix::Error| {
         let code = err.downcast_any_ref::<io::Error>().and_then(io::Error::raw_os_error);
@@ -186,20 +189,6 @@ pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result
     file.write_all(Point::TreeIndexWrite, checksum.as_slice())?;
     disk::rename(Point::TreeIndexRename, &temp, &admin.join("index"))?;
     Ok(checksum)
-}
-
-/// The index on its way to the disk.
-struct Out<'a>(&'a Writable);
-
-impl io::Write for Out<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_all(Point::TreeIndexWrite, bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// How many entries the index has.

@@ -28,6 +28,7 @@ use crate::deadline::{Deadline, Expired};
 use crate::disk::{self, Point, Writable};
 use crate::error::{Advice, Remedy};
 use crate::git::order::in_pack_order;
+use crate::git::pack::{self, WORTH_STREAMING};
 use crate::git::store::Objects;
 
 /// Entries that a thread takes at once: enough to hold most of a chain of deltas, few enough to share the end.
@@ -200,6 +201,7 @@ impl Apply<'_> {
     }
 }
 
+/// Fills a file.
 /// One thread's tools.
 struct Writer<'a> {
     apply: &'a Apply<'a>,
@@ -248,6 +250,40 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes the content of an entry.
+    fn pour(&mut self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+        if entry.size > WORTH_STREAMING && self.is_unconverted(entry) {
+            return self.stream(entry, file);
+        }
+        self.read(entry)?;
+        let bytes = match &mut self.converter {
+            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+            None => std::borrow::Cow::Borrowed(&self.blob[..]),
+        };
+        let written = file.write_all(Point::TreeFileWrite, &bytes);
+        written.map_err(failed("write", &join(self.dir, entry.path.as_ref())))
+    }
+
+    fn is_unconverted(&mut self, entry: &Entry) -> bool {
+        self.converter.as_mut().is_none_or(|converter| converter.rule(entry.path.as_ref()).is_identity())
+    }
+
+    /// The same for a blob that is too large to be held.
+    fn stream(&self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+        let mut out = file.at(Point::TreeFileWrite);
+        let poured = pack::stream_blob(&self.objects, &entry.id, &mut out, self.apply.deadline.interrupt());
+        poured.map(|_| ()).map_err(|err| match err {
+            pack::Error::Output(source) | pack::Error::Disk(source) => {
+                failed("write", &join(self.dir, entry.path.as_ref()))(source)
+            }
+            pack::Error::Interrupted => match self.apply.deadline.check() {
+                Err(expired) => Error::Expired(expired),
+                Ok(()) => Error::Expired(Expired::Stopped),
+            },
+            _ => Error::Damaged { id: entry.id },
+        })
+    }
+
     /// Reads the blob of an entry into `self.blob`.
     fn read(&mut self, entry: &Entry) -> Result<(), Error> {
         match self.objects.try_find(&entry.id, &mut self.blob) {
@@ -291,12 +327,7 @@ impl Writer<'_> {
             other => (other.map_err(|err| whole("create")(err))?, None),
         };
         if !(work.same && self.reflinks.make(&file, path, work.mtime)) {
-            self.read(entry)?;
-            let bytes = match &mut self.converter {
-                Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
-                None => std::borrow::Cow::Borrowed(&self.blob[..]),
-            };
-            file.write_all(Point::TreeFileWrite, &bytes).map_err(|err| whole("write")(err))?;
+            self.pour(entry, &file)?;
         }
         if self.apply.set_times {
             file.set_modified(Point::TreeFileTime, system_time(work.mtime))
