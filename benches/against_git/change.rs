@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::cold::{number, published, stages_of};
-use crate::cost::{self, Cost, cpu_of, while_watching, written_by};
-use crate::report::{Report, Series};
+use crate::cost::{self, Cost, cpu_ever, while_watching, written_by};
+use crate::report::{Bar, Report, Series};
 use crate::repositories::Served;
 use crate::support::Agent;
 use crate::world::World;
@@ -25,12 +25,24 @@ pub fn run(world: &World, served: &Served, report: &mut Report) {
         stages.push(stages_of(&line));
         git.push(theirs.change(round));
     }
+    // The kernel tells it in ticks of 10 ms: one round says little, all together enough.
+    let cpu = own.iter().map(|cost| cost.cpu).sum::<Duration>() / own.len() as u32;
+    own.iter_mut().for_each(|cost| cost.cpu = cpu);
     let millis = |of: fn(&Cost) -> Duration| {
         (Series::millis(own.iter().map(of)), Some(Series::millis(git.iter().map(of))))
     };
     let (time, their_time) = millis(|cost| cost.wall);
     let name = served.shape.name();
-    report.add(format!("one file changed, {name}: poll to swap, time"), "ms", time, their_time, None);
+    let bars = served.shape.change_bars();
+    let (ratio, most) = (bars.map(|(ratio, _)| Bar::Ratio(ratio)), bars.map(|(_, most)| Bar::AtMost(most)));
+    report.add(
+        format!("one file changed, {name}: poll to swap, time"),
+        "ms",
+        time.clone(),
+        their_time,
+        ratio,
+    );
+    report.add("  … the same, the server's part in it", "ms", time, None, most);
     let (cpu, their_cpu) = millis(|cost| cost.cpu);
     report.add("  … processor time, removal included", "ms", cpu, their_cpu, None);
     let anon = |costs: &[Cost]| Series::mib(costs.iter().map(|cost| cost.anon));
@@ -68,7 +80,7 @@ impl Ours {
     /// One commit, until the agent has told it: what that cost, and the line.
     pub fn change(&self, served: &Served, round: usize) -> (Cost, serde_json::Value) {
         let pid = self.agent.pid();
-        let (cpu, (written, to_disk)) = (cpu_of(pid), written_by(pid));
+        let (cpu, (written, to_disk)) = (cpu_ever(pid), written_by(pid));
         let (line, anon) = while_watching(pid, || {
             let commit = served.change(round);
             self.agent.wait_published(self.root.path(), "link", &commit);
@@ -81,7 +93,7 @@ impl Ours {
         let cost = Cost {
             // From poll to swap, by its own clock: what comes before is the pause between two polls.
             wall: Duration::from_secs_f64(number(&line, "total_ms") / 1e3),
-            cpu: cpu_of(pid) - cpu,
+            cpu: cpu_ever(pid) - cpu,
             anon,
             written: written_now - written,
             to_disk: to_disk_now - to_disk,

@@ -100,7 +100,7 @@ pub fn written_by(pid: u32) -> (u64, u64) {
     (of("wchar:"), of("write_bytes:"))
 }
 
-/// Processor time of a process that runs, its threads' together, to the nanosecond.
+/// Processor time of a process that runs, to the nanosecond; of threads that have ended, nothing.
 pub fn cpu_of(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
     let of_task = |task: fs::DirEntry| {
@@ -108,6 +108,17 @@ pub fn cpu_of(pid: u32) -> Duration {
         text.split(' ').next()?.parse::<u64>().ok()
     };
     Duration::from_nanos(tasks.flatten().filter_map(of_task).sum())
+}
+
+/// Processor time of a process that runs, threads that have ended included, in steps of a clock tick: for sums over many rounds.
+pub fn cpu_ever(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let after_name = text.rsplit(')').next().expect("the name is in brackets");
+    let field = |at: usize| -> u64 {
+        after_name.split_whitespace().nth(at).expect("a field").parse().expect("a number")
+    };
+    // utime and stime are the fields 14 and 15; state, the first one here, is 3.
+    Duration::from_nanos((field(11) + field(12)) * 1_000_000_000 / rustix::param::clock_ticks_per_second())
 }
 
 /// Anonymous memory of a process now, in bytes; 0 when it is gone.

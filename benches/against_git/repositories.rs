@@ -49,6 +49,15 @@ impl Shape {
         }
     }
 
+    /// What a change of one file may take: a part of git's time, and milliseconds from poll to swap; a small repository has none.
+    pub fn change_bars(self) -> Option<(f64, f64)> {
+        match self {
+            Shape::Dags(10_000) => Some((0.05, 30.0)),
+            Shape::Dags(100_000) => Some((0.1, 200.0)),
+            _ => None,
+        }
+    }
+
     /// A first sync, or a git that does the same, takes seconds.
     pub fn is_large(self) -> bool {
         matches!(self, Shape::Heavy(_)) || self.files() > 10_000
