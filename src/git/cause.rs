@@ -26,3 +26,21 @@ pub(super) fn find<'a, E: std::error::Error + 'static>(
 pub(super) fn innermost(err: &(dyn std::error::Error + 'static)) -> String {
     causes(err).last().map(|cause| cause.to_string()).unwrap_or_default()
 }
+
+/// The disk's own failure, if that is what it was: an errno that no network gives.
+pub(crate) fn of_the_disk(err: &gix::Error) -> Option<io::Error> {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(err.downcast_any_ref::<io::Error>()?)?;
+    let disk = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::ROFS,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::STALE,
+        Errno::IO,
+    ];
+    disk.contains(&errno).then(|| errno.into())
+}

@@ -7,7 +7,7 @@
 pub mod auth;
 mod bases;
 mod body;
-mod cause;
+pub(crate) mod cause;
 mod client;
 pub mod diff;
 mod error;

@@ -9,6 +9,7 @@ use gix::ObjectId;
 use gix::progress::Discard;
 use gix_pack::data::output;
 
+use super::cause::of_the_disk;
 use super::store::{Objects, Store};
 use crate::disk::{self, Point};
 
@@ -56,6 +57,10 @@ pub(super) fn write(
         let indexed = index(store, io::BufReader::new(reader), interrupt);
         (generator.join(), indexed)
     });
+    // A volume that is full breaks the pipe, and then the generator fails too.
+    if matches!(indexed, Err(Error::Store(_))) {
+        return indexed;
+    }
     // The generator's error is the cause of what the indexer says about a pack that ends early.
     generated.unwrap_or_else(|_| Err("the pack generator panicked".into())).map_err(Error::Source)?;
     indexed
@@ -77,7 +82,10 @@ fn index(
             gix_pack::bundle::write::Options::default(),
         )
     })
-    .map_err(|err| Error::Index(err.probable_cause().to_string()))?;
+    .map_err(|err| match of_the_disk(&err) {
+        Some(err) => Error::Store(store.error(&err)),
+        None => Error::Index(err.probable_cause().to_string()),
+    })?;
     if let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) {
         store.settle_pack(pack, index, outcome.keep_path.as_deref()).map_err(Error::Store)?;
     }

@@ -23,7 +23,7 @@ use url::Url;
 use super::HttpConfig;
 use super::auth::Login;
 use super::body::said;
-use super::cause::innermost;
+use super::cause::{innermost, of_the_disk};
 use super::client::USER_AGENT;
 use super::error::Error;
 use super::heard::Heard;
@@ -177,6 +177,7 @@ impl Smart {
         let bases = (!says_nothing).then_some(objects);
         let mut objects_received = 0;
         let mut damaged: Option<String> = None;
+        let mut full = None;
         let mut settled = Ok(());
         let heard = Heard::default();
         let fetched = disk::around_as(Point::StoreFetchRun, gix::Error::from_error, || {
@@ -203,6 +204,7 @@ impl Smart {
                     let outcome = match written {
                         Ok(outcome) => outcome,
                         Err(err) => {
+                            full = of_the_disk(&err);
                             damaged = Some(reason(&err));
                             return Err(err);
                         }
@@ -240,6 +242,11 @@ impl Smart {
             Err(err) => {
                 drop(session);
                 let error = self.fail(&err, "fetching");
+                // Ours, not the server's.
+                let theirs = !matches!(error, Error::Broken { .. });
+                if let Some(err) = full.or_else(|| of_the_disk(&err).filter(|_| !theirs)) {
+                    return Err(store.error(&err));
+                }
                 // The network's own failure (a cut, a time-out) says more than what the indexer makes of it.
                 match (heard.take(), damaged) {
                     (Some(message), _) if !matches!(error, Error::Expired { .. }) => {

@@ -28,6 +28,8 @@ const OURS: &str = "dagsync";
 /// Objects that a fetch from nothing is to replace, and the shallow list that goes with them.
 const ASIDE: &str = "objects.aside";
 const SHALLOW_ASIDE: &str = "shallow.aside";
+/// The damaged config of somebody's repository.
+const CONFIG_ASIDE: &str = "config.before-dagsync";
 
 /// The object store of a source.
 #[derive(Debug)]
@@ -328,7 +330,8 @@ impl Store {
 
     /// An error about this store, in words.
     pub fn error(&self, err: &io::Error) -> Error {
-        Error::Store { path: self.dir.clone(), reason: err.to_string() }
+        let hint = crate::error::hint_of(err, &self.dir);
+        Error::Store { path: self.dir.clone(), reason: err.to_string(), hint }
     }
 
     /// An object is missing or cannot be decoded.
@@ -349,11 +352,14 @@ impl Store {
         }
         // `HEAD` and `config` last: without them it is no repository, and the next start lays it out again.
         if !self.dir.join("config").is_file() {
-            self.write(Point::StoreMarkWrite, OURS, "")?;
+            // Somebody's store whose config was set aside stays somebody's, if a crash came before ours was written.
+            if !self.dir.join(CONFIG_ASIDE).exists() {
+                self.write(Point::StoreMarkWrite, OURS, "")?;
+            }
             self.write_config()?;
         } else if !self.has_good_config() {
             if !self.is_ours() {
-                let kept = self.dir.join("config.before-dagsync");
+                let kept = self.dir.join(CONFIG_ASIDE);
                 disk::rename(Point::StoreConfigKeep, &self.dir.join("config"), &kept)?;
             }
             self.write_config()?;
@@ -425,7 +431,8 @@ impl Store {
                 let temporary = name.as_encoded_bytes().starts_with(b".tmp")
                     || name.as_encoded_bytes().starts_with(b"tmp_");
                 let lonely = has(&path, "pack") && !path.with_extension("idx").exists()
-                    || has(&path, "idx") && !path.with_extension("pack").exists();
+                    || has(&path, "idx") && !path.with_extension("pack").exists()
+                    || has(&path, "rev") && !path.with_extension("idx").exists();
                 if has(&path, "lock") || has(&path, "keep") || temporary || lonely {
                     remove_any(Point::StoreLeftoverRemove, &path)?;
                 }

@@ -13,6 +13,7 @@ use gix::oid;
 
 use super::{Kind, Listing};
 use crate::disk::{self, Point, write_ours};
+use crate::git::cause::of_the_disk;
 use crate::path::relative;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
@@ -132,7 +133,9 @@ pub fn write_index(
     let mut index = gix::index::File::from_state(state, admin.join("index"));
     disk::around(Point::TreeIndexWrite, || {
         let written = index.write(gix::index::write::Options::default());
-        written.map_err(|err| io::Error::other(err.probable_cause().to_string()))
+        written.map_err(|err| {
+            of_the_disk(&err).unwrap_or_else(|| io::Error::other(err.probable_cause().to_string()))
+        })
     })?;
     // gix takes the umask as it is, and knows no group.
     let mode = crate::umask::apply(if group_write { 0o664 } else { 0o644 }, group_write);

@@ -85,11 +85,8 @@ impl Job<'_> {
         if let Some(spare) = self.take_spare()? {
             match self.build(objects, Some(spare), current.as_ref()) {
                 // Something in the spare would not go, or be changed: another uid's, or immutable. A tree of its own will do.
-                Err(Error::Io { doing, path, source }) => {
-                    tracing::debug!(
-                        "the spare tree cannot be used: cannot {doing} `{}`: {source}",
-                        path.display()
-                    );
+                Err(Error::Disk(err)) => {
+                    tracing::debug!("the spare tree cannot be used: {err}");
                     self.discard()?;
                 }
                 other => return other,
