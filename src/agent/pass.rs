@@ -265,7 +265,7 @@ impl Pass<'_> {
             group_write: group,
             deadline: &self.deadline,
         };
-        let build = || -> Result<(), Broken> {
+        let built = || -> Result<(), Broken> {
             let done = job.run(objects).map_err(broken_write)?;
             tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
@@ -275,8 +275,14 @@ impl Pass<'_> {
             disk::rename(Point::TreePlaceRename, &new, &place)
                 .map_err(on_disk("put in place the tree", &place))
         };
-        build()
-            .inspect_err(|_| retain::remove(&source.lock, layout, &new, &mut retain::Removal::default()))?;
+        if let Err(broken) = built() {
+            // Also the spare that was of no use: on a full volume the next try needs its room.
+            let mut removal = retain::Removal::default();
+            retain::remove(&source.lock, layout, &new, &mut removal);
+            removal.and_swept(retain::sweep(&source.lock, layout));
+            self.source.leftovers |= !removal.failed.is_empty();
+            return Err(broken);
+        }
         Ok(place)
     }
 
@@ -376,12 +382,13 @@ impl Pass<'_> {
         for tree in &doomed {
             retain::remove(&source.lock, &source.layout, tree, &mut removal);
         }
-        source.state.retired.retain(|tree| !doomed.contains(&tree.path));
+        // One that will not go keeps its age.
+        source.state.retired.retain(|tree| !doomed.contains(&tree.path) || tree.path.exists());
         if published.is_some() || source.leftovers {
             let swept = retain::sweep(&source.lock, &source.layout);
-            removal.failed = swept.failed;
-            source.leftovers = !removal.failed.is_empty();
+            removal.and_swept(swept);
         }
+        source.leftovers = !removal.failed.is_empty();
         if let Some((path, reason)) = removal.failed.first() {
             source.metrics.removal_failures(removal.failed.len() as u64);
             let first = source.warned_removal.replace(path.clone()).as_ref() != Some(path);

@@ -9,6 +9,7 @@ use gix::ObjectId;
 use gix::hash::Kind;
 
 use super::failure::Failure;
+use super::files;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
 use crate::git::{self, Remote, Store};
@@ -108,6 +109,11 @@ impl Source {
 
     /// Leftovers of a crash go now, not at the next publication.
     fn after_crash(&mut self) {
+        if let Some(path) = &self.config.error_file
+            && let Err(err) = files::remove_leftovers(path)
+        {
+            tracing::debug!("cannot tidy the folder of `{}`: {err}", path.display());
+        }
         if let Some((commit, tree)) = live(&self.layout)
             && let Some(reason) = manifest::damage(&tree, &self.layout.store, commit.kind())
         {
@@ -115,6 +121,11 @@ impl Source {
             if let Err(err) = manifest::disown(&tree, &self.layout.store) {
                 tracing::warn!("cannot remove its index: {err}");
             }
+        }
+        if let Some(path) = self.config.touch_file.as_ref().filter(|_| live(&self.layout).is_some())
+            && let Err(err) = files::touch_if_missed(path, &self.layout.link)
+        {
+            tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
         let swept = retain::sweep(&self.lock, &self.layout);
         if swept.removed > 0 {

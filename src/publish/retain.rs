@@ -78,6 +78,16 @@ pub struct Removal {
     pub failed: Vec<(PathBuf, String)>,
 }
 
+impl Removal {
+    /// Adds what a sweep did after the removals: what it got rid of has not failed, and nothing counts twice.
+    pub fn and_swept(&mut self, swept: Removal) {
+        self.removed += swept.removed;
+        let again = |path: &Path| swept.failed.iter().any(|(other, _)| other == path);
+        self.failed.retain(|(path, _)| fs::symlink_metadata(path).is_ok() && !again(path));
+        self.failed.extend(swept.failed);
+    }
+}
+
 /// Takes a tree out of the readers' sight and removes it with its metadata.
 pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Removal) {
     // A `.git` file that names another tree's metadata (somebody wrote into the tree) must not cost that tree its own.
