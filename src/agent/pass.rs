@@ -71,7 +71,10 @@ pub struct Report {
 /// Runs one pass of `source`.
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
     let mut pass = Pass { took: HashMap::new(), bytes: 0, deadline: deadline.clone(), source };
-    pass.run()
+    let outcome = pass.run();
+    // What failed may have left something, and may have failed to remove it.
+    source.leftovers |= outcome.is_err();
+    outcome
 }
 
 pub(super) struct Pass<'a> {
@@ -297,8 +300,12 @@ impl Pass<'_> {
     ) -> Result<(), Broken> {
         let layout = &self.source.layout;
         if let Err(err) = link::swap(&self.source.lock, layout, tree) {
-            retain::remove(&self.source.lock, layout, tree, &mut retain::Removal::default());
-            return Err(Broken::new(Stage::Publish, &err));
+            // A file server may say that a rename failed which it made, and a flush may fail after it.
+            if !matches!(layout.at_link(), Ok(AtLink::Tree { path, .. }) if path == tree) {
+                retain::remove(&self.source.lock, layout, tree, &mut retain::Removal::default());
+                return Err(Broken::new(Stage::Publish, &err));
+            }
+            tracing::warn!("{}", Failure::of(Stage::Publish, &err).line());
         }
         if let Some(live) = live {
             let at = seconds(SystemTime::now());
@@ -313,7 +320,7 @@ impl Pass<'_> {
         }
         // It is live: from here on nothing may fail the pass.
         if let Err(failure) = self.remember(target, commit, bytes) {
-            tracing::warn!("{}", failure.failure.message);
+            tracing::warn!("{}", failure.failure.line());
         }
         Ok(())
     }
@@ -331,7 +338,7 @@ impl Pass<'_> {
         if !known {
             let bytes = published.map_or(0, |published| published.bytes);
             if let Err(failure) = self.remember(target, commit, bytes) {
-                tracing::warn!("{}", failure.failure.message);
+                tracing::warn!("{}", failure.failure.line());
             }
             let source = &*self.source;
             source.metrics.published(&commit.to_string(), &target.reference, source.files_of_live());
@@ -350,7 +357,9 @@ impl Pass<'_> {
             bytes,
             at: seconds(SystemTime::now()),
         });
-        source.state.save(&source.lock, &source.layout).map_err(|err| Broken::new(Stage::Publish, &err))
+        let saved = source.state.save(&source.lock, &source.layout);
+        source.leftovers |= saved.is_err();
+        saved.map_err(|err| Broken::new(Stage::Publish, &err))
     }
 
     /// A tree that was taken over, or of which our memory was lost, is taken to be what was asked for.
@@ -384,11 +393,11 @@ impl Pass<'_> {
         }
         // One that will not go keeps its age.
         source.state.retired.retain(|tree| !doomed.contains(&tree.path) || tree.path.exists());
-        if published.is_some() || source.leftovers {
-            let swept = retain::sweep(&source.lock, &source.layout);
-            removal.and_swept(swept);
+        let mut untidy = source.leftovers && !source.tidy();
+        let all = published.is_some() || source.leftovers;
+        if all {
+            removal.and_swept(retain::sweep(&source.lock, &source.layout));
         }
-        source.leftovers = !removal.failed.is_empty();
         if let Some((path, reason)) = removal.failed.first() {
             source.metrics.removal_failures(removal.failed.len() as u64);
             let first = source.warned_removal.replace(path.clone()).as_ref() != Some(path);
@@ -403,13 +412,16 @@ impl Pass<'_> {
         if source.state.retired != before
             && let Err(err) = source.state.save(&source.lock, &source.layout)
         {
+            untidy = true;
             tracing::warn!("{err}");
         }
-        if published.is_some() {
+        if all {
             let kept: Vec<ObjectId> = source.kept_commits().collect();
             let tidied =
                 source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
             if let Err(err) = tidied {
+                // Once more, soon: objects that are lost would make it fail for ever.
+                untidy |= published.is_some();
                 tracing::debug!("cannot tidy the shallow list: {err}");
             }
             match git::pack::roll_up(&source.store, self.deadline.interrupt()) {
@@ -420,6 +432,7 @@ impl Pass<'_> {
             }
             source.measure_disk();
         }
+        source.leftovers = untidy || !removal.failed.is_empty();
     }
 
     /// **announce**: whoever wants to know. Nothing here fails a pass.
@@ -428,6 +441,7 @@ impl Pass<'_> {
         if let Some(path) = &source.config.touch_file
             && let Err(err) = super::files::touch(path)
         {
+            source.leftovers = true;
             tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
         source.announcer.published(&Publication {

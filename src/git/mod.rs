@@ -4,6 +4,7 @@
 //! and checkout conveniences list all refs, prune nothing and bound nothing (docs/architecture.md). Knows nothing of trees on
 //! disk, links or schedules. Runs no program.
 
+mod aside;
 pub mod auth;
 mod bases;
 mod body;

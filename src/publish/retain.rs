@@ -89,7 +89,14 @@ impl Removal {
 }
 
 /// Takes a tree out of the readers' sight and removes it with its metadata.
+///
+/// Never the one that readers see: a file server may have made the swap that it said had failed.
 pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Removal) {
+    match layout.at_link() {
+        Ok(AtLink::Tree { path, .. }) if path == tree => return,
+        Ok(_) => {}
+        Err(err) => return outcome.failed.push((tree.to_owned(), err.to_string())),
+    }
     // A `.git` file that names another tree's metadata (somebody wrote into the tree) must not cost that tree its own.
     let is_of_another =
         |admin: &PathBuf| metadata_in_use(layout).iter().any(|(path, of)| path != tree && of == admin);

@@ -6,6 +6,7 @@
 // Each integration test compiles this module for itself and uses a part of it only.
 #![allow(dead_code)]
 
+pub mod broken;
 pub mod scenarios;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,7 +119,7 @@ impl World {
         let (last, earlier) = self.commits.split_last().expect("a scenario has a commit");
         for commit in earlier {
             self.point_at(commit);
-            let finished = self.launch(self.scenario.first).run(RUN);
+            let finished = self.launch(self.scenario.first).args(["--one-time"]).run(RUN);
             assert!(finished.status.success(), "{}: {finished:?}", self.scenario.name);
         }
         if let Some(commit) = earlier.last() {
@@ -138,19 +139,20 @@ impl World {
             Some(server) => self.synced.launch_from(server.url("upstream/.git")),
             None => self.synced.launch(),
         };
-        launch.args(["--one-time"]).args(args)
+        launch.args(args)
     }
 
     /// The scenario's pass, with its own fault and one more.
     fn run(&self, fault: &str) -> std::process::ExitStatus {
         let faults: Vec<&str> =
             [self.scenario.fault, fault].into_iter().filter(|part| !part.is_empty()).collect();
-        self.launch(self.scenario.args).env(VARIABLE, faults.join(";")).run(RUN).status
+        let launch = self.launch(self.scenario.args).args(["--one-time"]);
+        launch.env(VARIABLE, faults.join(";")).run(RUN).status
     }
 
     /// A pass without a fault, which has to succeed and to show the newest commit.
     fn pass_again(&self) -> Result<(), String> {
-        let finished = self.launch(self.scenario.args).run(RUN);
+        let finished = self.launch(self.scenario.args).args(["--one-time"]).run(RUN);
         if !finished.status.success() || finished.stderr.contains("panicked") {
             return Err(format!("the next start fails: {}", finished.stderr));
         }

@@ -23,10 +23,10 @@ pub static ALL: &[Scenario] = &[
         name: "a change by way of a spare",
         history: three_commits,
         before: |world| {
-            // Python's, in the spare: the tree that readers do not see.
+            // A reader's, in the spare: the tree that nobody sees any more.
             let spare = spare(world);
-            fs::create_dir(spare.join("__pycache__")).unwrap();
-            fs::write(spare.join("__pycache__/a.pyc"), "x").unwrap();
+            fs::create_dir(spare.join("written-here")).unwrap();
+            fs::write(spare.join("written-here/notes"), "x").unwrap();
         },
         ..NOTHING
     },
@@ -57,7 +57,7 @@ pub static ALL: &[Scenario] = &[
             fs::remove_file(world.synced.link().join("a.py")).unwrap();
             let newest = world.commits.last().unwrap();
             world.point_at(&world.commits[0]);
-            assert!(world.launch(&[]).run(crate::synced::RUN).status.success());
+            assert!(world.launch(&["--one-time"]).run(crate::synced::RUN).status.success());
             world.point_at(newest);
         },
         ..NOTHING
@@ -213,6 +213,11 @@ pub static ALL: &[Scenario] = &[
         ..NOTHING
     },
 ];
+
+/// The scenario of this name.
+pub fn named(name: &str) -> &'static Scenario {
+    ALL.iter().find(|scenario| scenario.name == name).unwrap_or_else(|| panic!("no scenario `{name}`"))
+}
 
 const NOTHING: Scenario = Scenario {
     name: "",
