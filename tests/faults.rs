@@ -13,6 +13,9 @@ use crash::broken::Shim;
 use crash::scenarios::{ALL, named};
 use crash::{World, side_by_side};
 use rustix::io::Errno;
+use support::observe::{address, wait_for_sample};
+use support::wait::PATIENCE;
+use synced::Synced;
 
 /// So many faults share an upstream.
 const FAULTS_A_WORLD: usize = 8;
@@ -97,4 +100,36 @@ fn a_change_that_fails_for_a_while_is_made_up_for() {
     .concat();
     println!("{} points", known.len());
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), known.len(), failures.join("\n"));
+}
+
+#[test]
+fn a_tree_that_will_not_go_is_counted_and_tried_again() {
+    for points in
+        [&["retire.tree.rename", "retire.tree.remove"][..], &["retire.tree.remove", "retire.stray.remove"]]
+    {
+        let synced = Synced::new();
+        let first = synced.repo.head();
+        let during = synced.path("during");
+        std::fs::write(&during, "").unwrap();
+        let faults: Vec<String> = points
+            .iter()
+            .map(|point| format!("error:EBUSY:{point}:1:until-file:{}", during.display()))
+            .collect();
+        let agent = synced
+            .launch()
+            .args(["--stale-worktree-timeout=0s", "--http-bind=127.0.0.1:0"])
+            .env(crash::VARIABLE, faults.join(";"))
+            .start();
+        agent.wait_published(&synced.root, "repo", &first);
+        let next = synced.repo.commit(&[("a.py", "print(2)\n")]);
+        agent.wait_published(&synced.root, "repo", &next);
+        // Again and again, not only when it was replaced.
+        let at = address(&agent);
+        wait_for_sample(at, r#"dagsync_removal_failures_total{source="repo"}"#, 3.0);
+        agent.wait_for_text("cannot remove `", PATIENCE);
+        std::fs::remove_file(&during).unwrap();
+        agent.wait_until("the tree to be gone", || synced.names(".worktrees") == [next.as_str()]);
+        agent.wait_until("its metadata to be gone", || synced.names(".git/worktrees").len() == 1);
+        assert!(!agent.stderr().contains(r#""level":"error""#), "{}", agent.stderr());
+    }
 }

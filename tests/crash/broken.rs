@@ -29,7 +29,8 @@ impl Shim {
     /// Built into `folder`.
     pub fn build(folder: &Path) -> Shim {
         let library = folder.join("shim.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/shim.c");
+        let source = folder.join("shim.c");
+        fs::write(&source, include_str!("shim.c")).unwrap();
         ok(Command::new(program("cc"))
             .args(["-shared", "-fPIC", "-O1", "-o"])
             .arg(&library)
