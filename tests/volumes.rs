@@ -68,7 +68,7 @@ fn recovers(synced: &Synced, agent: &Agent, commit: &str) {
 
 /// Bytes that no packer makes smaller.
 fn noise(bytes: usize) -> String {
-    std::iter::repeat_with(|| fastrand::alphanumeric()).take(bytes).collect()
+    std::iter::repeat_with(fastrand::alphanumeric).take(bytes).collect()
 }
 
 #[test]
