@@ -246,6 +246,22 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_removal_counts_once_until_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = |name: &str| {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+            (dir.path().join(name), "busy".to_owned())
+        };
+        let gone = (dir.path().join("gone"), "busy".to_owned());
+        let mut removal = Removal { removed: 1, failed: vec![here("tree"), here(".gone-1"), gone] };
+        removal.and_swept(Removal { removed: 2, failed: vec![here(".gone-1"), here("stray")] });
+        assert_eq!(
+            removal,
+            Removal { removed: 3, failed: vec![here("tree"), here(".gone-1"), here("stray")] }
+        );
+    }
+
+    #[test]
     fn cleanup_survives_chmod_000_dirs() {
         let dir = tempfile::tempdir().unwrap();
         let deep = dir.path().join("tree/a/b");

@@ -86,6 +86,7 @@ impl World {
     pub fn undisturbed(&self) -> Result<BTreeSet<String>, String> {
         self.prepare();
         self.pass_again()?;
+        self.synced.nothing_is_left_over();
         Ok(paths(&self.synced.root))
     }
 
