@@ -132,6 +132,7 @@ const READS: &[&str] = &[
     "metadata",
     "read",
     "read_dir",
+    "statvfs",
     "read_link",
     "read_to_string",
     "symlink_metadata",

@@ -1,14 +1,17 @@
 //! On a file system that can, a tree built beside its predecessor shares the content of what is the same.
 
+#![cfg(debug_assertions)]
+
 mod support;
 mod synced;
 mod volume;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
-use synced::Synced;
+use synced::{RUN, Synced};
 use volume::{Volume, fast_folder, new_xfs};
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -46,8 +49,17 @@ fn what_is_the_same_is_shared_and_what_differs_is_not() {
     world.once(&args);
     let (before, first) = (used(volume.path()), fs::canonicalize(world.link()).unwrap());
     let commit = world.repo.commit(&[("dags/b.py", "changed")]);
+    // Dying in it leaves the first tree, and nothing that lasts.
+    let seen = world.seen();
+    for when in ["before", "after"] {
+        let fault = format!("kill:tree.file.clone:{when}:1");
+        let died = world.launch().args(args).args(["--one-time"]).env("DAGSYNC_TEST_FAULT", fault).run(RUN);
+        assert_eq!(died.status.signal(), Some(9), "{when}");
+        assert_eq!(world.seen(), seen);
+    }
     world.once(&args);
     world.shows(&commit);
+    world.nothing_is_left_over();
     let second = fs::canonicalize(world.link()).unwrap();
     let grown = used(volume.path()) - before;
     assert!(grown < 20 * MEBIBYTE, "{grown} bytes more for one changed file");

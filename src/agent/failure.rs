@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::error::{Advice, Remedy};
+use crate::error::{Advice, OnDisk, Remedy};
+use crate::git;
 use crate::log::escape;
 use crate::metrics::Stage;
 use crate::tree::{self, write};
-use crate::{git, publish};
 
 /// How a pass ended badly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +80,8 @@ pub(super) fn broken_tree(stage: Stage) -> impl Fn(tree::Error) -> Broken {
 }
 
 pub(super) fn on_disk(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Broken + use<> {
-    let path = path.to_owned();
-    move |source| Broken::new(Stage::Stage, &publish::Error::Io { doing, path, source })
+    let failed = OnDisk::new(doing, path);
+    move |source| Broken::new(Stage::Stage, &failed(source))
 }
 
 pub(super) fn broken_write(err: write::Error) -> Broken {

@@ -1,6 +1,8 @@
 //! The two files that tell others how we are: the touch-file and the error-file.
 
+use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -8,9 +10,22 @@ use serde::Serialize;
 
 use crate::disk::{self, Point};
 
+/// What an error-file that is being written has behind its name.
+const TEMP: &str = ".tmp-";
+
 /// Makes the file, or gives it the time of now.
 pub fn touch(path: &Path) -> io::Result<()> {
     disk::open_or_create(Point::TouchFileOpen, path)?.set_modified(Point::TouchFileTime, SystemTime::now())
+}
+
+/// Touches the file if it is not there or older than the link: a crash between the swap and the touch must not leave whoever
+/// waits for it without the news.
+pub fn touch_if_missed(path: &Path, link: &Path) -> io::Result<()> {
+    let swapped = fs::symlink_metadata(link)?.modified()?;
+    match fs::metadata(path).and_then(|meta| meta.modified()) {
+        Ok(touched) if touched >= swapped => Ok(()),
+        _ => touch(path),
+    }
 }
 
 /// The error-file's content. `Msg`, `Err` and `Args` are git-sync's names for the same.
@@ -46,7 +61,7 @@ pub struct Args {
 /// Replaces the error-file: written beside it, mode 0644, renamed over it.
 pub fn write_error(path: &Path, report: &Report) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".tmp-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+    name.push(format!("{TEMP}{}-{:08x}", std::process::id(), fastrand::u32(..)));
     let temp = path.with_file_name(name);
     let write = || -> io::Result<()> {
         let file = disk::create(Point::ErrorFileCreate, &temp, 0o666)?;
@@ -62,6 +77,25 @@ pub fn write_error(path: &Path, report: &Report) -> io::Result<()> {
     })
 }
 
+/// Removes what a crash left beside the error-file.
+pub fn remove_leftovers(path: &Path) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let is_leftover = |entry: &fs::DirEntry| {
+        let other = entry.file_name();
+        let rest = other.as_bytes().strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(TEMP.as_bytes()))
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries.flatten().filter(is_leftover) {
+        disk::remove_file(Point::ErrorFileDiscard, &entry.path())?;
+    }
+    Ok(())
+}
+
 /// Removes the error-file.
 pub fn clear_error(path: &Path) -> io::Result<()> {
     match disk::remove_file(Point::ErrorFileClear, path) {
@@ -72,7 +106,7 @@ pub fn clear_error(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -106,5 +140,22 @@ mod tests {
         clear_error(&path).unwrap();
         clear_error(&path).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_touch_that_a_crash_ate_is_made_up_for_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("touched"), dir.path().join("link"));
+        std::os::unix::fs::symlink("tree", &link).unwrap();
+        touch_if_missed(&path, &link).unwrap();
+        let swapped = fs::symlink_metadata(&link).unwrap().modified().unwrap();
+        let set = |at| File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+        let time = || fs::metadata(&path).unwrap().modified().unwrap();
+        set(swapped - std::time::Duration::from_secs(1));
+        touch_if_missed(&path, &link).unwrap();
+        assert!(time() >= swapped);
+        set(swapped);
+        touch_if_missed(&path, &link).unwrap();
+        assert_eq!(time(), swapped);
     }
 }

@@ -87,7 +87,10 @@ pub(super) struct Facts {
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
     let mut pass =
         Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
-    pass.run()
+    let outcome = pass.run();
+    // What failed may have left something, and may have failed to remove it.
+    source.leftovers |= outcome.is_err();
+    outcome
 }
 
 pub(super) struct Pass<'a> {
@@ -332,7 +335,7 @@ impl Pass<'_> {
             times: source.config.mtime,
             deadline: &self.deadline,
         };
-        let build = || -> Result<Done, Broken> {
+        let built = || -> Result<Done, Broken> {
             let done = job.run(objects, looked).map_err(broken_write)?;
             tracing::debug!(written = done.written, reused = done.reused, "the tree is built");
             if let Some(parent) = place.parent() {
@@ -344,8 +347,17 @@ impl Pass<'_> {
             Ok(done)
         };
         let spare = spare.map(|tree| tree.path.clone());
-        let done = build()
-            .inspect_err(|_| retain::remove(&source.lock, layout, &new, &mut retain::Removal::default()))?;
+        let done = match built() {
+            Ok(done) => done,
+            Err(broken) => {
+                // Also the spare that was of no use: on a full volume the next try needs its room.
+                let mut removal = retain::Removal::default();
+                retain::remove(&source.lock, layout, &new, &mut removal);
+                removal.and_swept(retain::sweep(&source.lock, layout));
+                self.source.leftovers |= !removal.failed.is_empty();
+                return Err(broken);
+            }
+        };
         self.flush(&place, spare.as_deref(), &done)?;
         Ok((place, done.manifest))
     }
@@ -361,8 +373,12 @@ impl Pass<'_> {
     ) -> Result<(), Broken> {
         let layout = &self.source.layout;
         if let Err(err) = link::swap(&self.source.lock, layout, tree) {
-            retain::remove(&self.source.lock, layout, tree, &mut retain::Removal::default());
-            return Err(Broken::new(Stage::Publish, &err));
+            // A file server may say that a rename failed which it made, and a flush may fail after it.
+            if !matches!(layout.at_link(), Ok(AtLink::Tree { path, .. }) if path == tree) {
+                retain::remove(&self.source.lock, layout, tree, &mut retain::Removal::default());
+                return Err(Broken::new(Stage::Publish, &err));
+            }
+            tracing::warn!("{}", Failure::of(Stage::Publish, &err).line());
         }
         if let Some(live) = live {
             let at = seconds(SystemTime::now());
@@ -378,7 +394,7 @@ impl Pass<'_> {
         self.after_swap();
         // It is live: from here on nothing may fail the pass.
         if let Err(failure) = self.remember(target, commit, facts) {
-            tracing::warn!("{}", failure.failure.message);
+            tracing::warn!("{}", failure.failure.line());
         }
         Ok(())
     }
@@ -402,7 +418,9 @@ impl Pass<'_> {
             passed: facts.passed,
             at: seconds(SystemTime::now()),
         });
-        source.state.save(&source.lock, &source.layout).map_err(|err| Broken::new(Stage::Publish, &err))
+        let saved = source.state.save(&source.lock, &source.layout);
+        source.leftovers |= saved.is_err();
+        saved.map_err(|err| Broken::new(Stage::Publish, &err))
     }
 
     /// A tree that was taken over, or of which our memory was lost, is taken to be what was asked for.
@@ -438,11 +456,12 @@ impl Pass<'_> {
         for tree in &doomed {
             retain::remove(&source.lock, &source.layout, tree, &mut removal);
         }
-        source.state.retired.retain(|tree| !doomed.contains(&tree.path));
-        if published.is_some() || source.leftovers {
-            let swept = retain::sweep(&source.lock, &source.layout);
-            removal.failed = swept.failed;
-            source.leftovers = !removal.failed.is_empty();
+        // One that will not go keeps its age.
+        source.state.retired.retain(|tree| !doomed.contains(&tree.path) || tree.path.exists());
+        let mut untidy = source.leftovers && !source.tidy();
+        let all = published.is_some() || source.leftovers;
+        if all {
+            removal.and_swept(retain::sweep(&source.lock, &source.layout));
         }
         if let Some((path, reason)) = removal.failed.first() {
             source.metrics.removal_failures(removal.failed.len() as u64);
@@ -458,13 +477,16 @@ impl Pass<'_> {
         if source.state.retired != before
             && let Err(err) = source.state.save(&source.lock, &source.layout)
         {
+            untidy = true;
             tracing::warn!("{err}");
         }
-        if published.is_some() {
+        if all {
             let kept: Vec<ObjectId> = source.kept_commits().collect();
             let tidied =
                 source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
             if let Err(err) = tidied {
+                // Once more, soon: objects that are lost would make it fail for ever.
+                untidy |= published.is_some();
                 tracing::debug!("cannot tidy the shallow list: {err}");
             }
             match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
@@ -477,6 +499,7 @@ impl Pass<'_> {
             }
             source.measure_disk();
         }
+        source.leftovers = untidy || !removal.failed.is_empty();
     }
 
     /// **announce**: whoever wants to know. Nothing here fails a pass.
@@ -485,6 +508,7 @@ impl Pass<'_> {
         if let Some(path) = &source.config.touch_file
             && let Err(err) = super::files::touch(path)
         {
+            source.leftovers = true;
             tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
         source.announcer.published(&Publication {

@@ -9,6 +9,7 @@ use gix::hash::Kind;
 use gix::{ObjectId, oid};
 
 use super::failure::Failure;
+use super::files;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
 use crate::git::{self, Remote, Store};
@@ -39,7 +40,7 @@ pub struct Source {
     pub(super) warned_shadow: Option<String>,
     /// The path whose failed removal was reported.
     pub(super) warned_removal: Option<PathBuf>,
-    /// Something could not be removed and is tried again.
+    /// Something could not be removed or done, and is tried again.
     pub(super) leftovers: bool,
     /// The disk, for flushing what is to be published.
     pub(super) disk: Disk,
@@ -59,6 +60,8 @@ pub struct Source {
     pub(super) verify_at: Instant,
     /// The published tree was found damaged or gone, and the next publication mends that.
     pub(super) repairing: bool,
+    /// The readers' tree, found damaged, as long as it still counts as whole.
+    damaged: Option<PathBuf>,
 }
 
 /// The parts that come from outside.
@@ -109,6 +112,7 @@ impl Source {
             holds_modes,
             verified: verify::Progress::default(),
             repairing: false,
+            damaged: None,
         };
         source.after_crash();
         source.inherited = source.layout.trees().into_iter().map(|(path, _)| path).collect();
@@ -142,26 +146,37 @@ impl Source {
 
     /// Leftovers of a crash go now, not at the next publication.
     fn after_crash(&mut self) {
+        if let Some(path) = &self.config.error_file
+            && let Err(err) = files::remove_leftovers(path)
+        {
+            tracing::debug!("cannot tidy the folder of `{}`: {err}", path.display());
+        }
         if let Some((commit, tree)) = live(&self.layout)
             && let Some(reason) = manifest::damage(&tree, &self.layout.store, commit.kind())
         {
             tracing::warn!("the published tree is damaged and is built again: {reason}");
-            self.disown(&tree);
+            self.damaged = Some(tree);
+            self.repairing = true;
+        }
+        let disowned = self.disown_damaged();
+        if let Some(path) = self.config.touch_file.as_ref().filter(|_| live(&self.layout).is_some())
+            && let Err(err) = files::touch_if_missed(path, &self.layout.link)
+        {
+            tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
         let swept = retain::sweep(&self.lock, &self.layout);
         if swept.removed > 0 {
             tracing::info!(count = swept.removed, "removed leftovers of an earlier run");
         }
-        self.leftovers = !swept.failed.is_empty();
+        self.leftovers = !disowned || !swept.failed.is_empty();
         self.measure_disk();
     }
 
     /// Makes the published tree one that does not exist: this pass, or the next one that can, builds it again beside it.
     pub(super) fn disown(&mut self, tree: &Path) {
         self.repairing = true;
-        if let Err(err) = manifest::disown(tree, &self.layout.store) {
-            tracing::warn!("cannot remove its index: {err}");
-        }
+        self.damaged = Some(tree.to_owned());
+        self.leftovers |= !self.disown_damaged();
     }
 
     /// Files of the object store that may not be on disk yet, with the folders that name them.
@@ -185,6 +200,44 @@ impl Source {
     /// The files of all packs.
     pub(super) fn objects_on_disk(&self) -> HashSet<PathBuf> {
         inside(&self.store.pack_dir()).collect()
+    }
+
+    /// Makes the tree that was found damaged one that does not exist, so that the next pass builds it again. Whether there is
+    /// nothing left to do.
+    fn disown_damaged(&mut self) -> bool {
+        let Some(tree) = &self.damaged else { return true };
+        let is_live = live(&self.layout).is_some_and(|(_, path)| path == *tree);
+        if is_live && let Err(err) = manifest::disown(tree, &self.layout.store) {
+            tracing::warn!("cannot remove the index of the damaged tree: {err}");
+            return false;
+        }
+        self.damaged = None;
+        true
+    }
+
+    /// After something failed: what it left goes, what it did not do is done. Whether all of that worked; the next pass tries
+    /// again.
+    pub(super) fn tidy(&mut self) -> bool {
+        let disowned = self.disown_damaged();
+        let (lock, layout) = (&self.lock, &self.layout);
+        let live = live(layout).map(|(commit, _)| commit);
+        let touched = self.config.touch_file.as_ref().filter(|_| live.is_some());
+        let done = [
+            link::remove_leftovers(lock, layout).map_err(|err| err.to_string()),
+            self.store.tidy(live).map_err(|err| err.to_string()),
+            self.state.save(lock, layout).map_err(|err| err.to_string()),
+            touched.map_or(Ok(()), |path| {
+                files::touch_if_missed(path, &layout.link).map_err(|err| err.to_string())
+            }),
+            self.config
+                .error_file
+                .as_ref()
+                .map_or(Ok(()), |path| files::remove_leftovers(path).map_err(|err| err.to_string())),
+        ];
+        for err in done.iter().filter_map(|done| done.as_ref().err()) {
+            tracing::debug!("not tidied yet: {err}");
+        }
+        disowned && done.iter().all(Result::is_ok)
     }
 
     /// Commits of history, 0 = all.

@@ -370,6 +370,10 @@ impl Worker {
             status.error = Some(line);
             status.ready |= serves;
         });
+        // Somebody emptied the volume, or mounted another one: from the start, then.
+        if !self.layout.is_there() {
+            self.source = None;
+        }
     }
 
     /// Whether an earlier run published this repository and ref, and its tree is whole.

@@ -52,7 +52,7 @@ points! {
     StoreDamageRemove = "store.damage.remove";
     /// A store that is not marked as ours yet: its next start takes it for somebody's, and loses nothing.
     StoreMarkWrite = "store.mark.write";
-    /// Somebody's `config`, under its own name or set aside; without one, the next start writes ours.
+    /// Somebody's `config`, under its own name or set aside; without one, the next start writes one, and the store stays theirs.
     StoreConfigKeep = "store.config.keep";
     /// A `config.lock`, whole or not; the next start removes it.
     StoreConfigWrite = "store.config.write";
@@ -231,17 +231,17 @@ points! {
     /// Something on its way out, with rights for us that it did not have; the next sweep removes it.
     RetireRightsGive = "retire.rights.give";
 
-    /// A touch-file that is not there, or has its old time.
+    /// A touch-file that is not there, or has its old time: older than the link, so that the next start touches it.
     TouchFileOpen = "touch.file.open";
     /// A touch-file with its old time, or the new one.
     TouchFileTime = "touch.file.time";
-    /// The old error-file or none, and an empty one beside it, which stays.
+    /// The old error-file or none, and an empty one beside it, which the next start removes.
     ErrorFileCreate = "error.file.create";
     /// The same, not whole.
     ErrorFileWrite = "error.file.write";
     /// The same, whole.
     ErrorFileMode = "error.file.mode";
-    /// The old error-file or none and the one beside it, which stays; or the new one.
+    /// The old error-file or none and the one beside it, which the next start removes; or the new one.
     ErrorFileRename = "error.file.rename";
     /// The old error-file or none, with one beside it or without.
     ErrorFileDiscard = "error.file.discard";

@@ -165,6 +165,8 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         reason: String,
+        /// What a human can do.
+        hint: Option<&'static str>,
     },
     /// An object that must be in our store is not, or is damaged: fetch again.
     #[error("object store `{}` lacks or cannot read {id}", path.display())]
@@ -249,6 +251,7 @@ impl Advice for Error {
                 "it has {}",
                 similar.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ")
             )),
+            Error::Store { hint, .. } => hint.map(str::to_owned),
             Error::Empty { .. } => Some("push a first commit".into()),
             _ => None,
         }

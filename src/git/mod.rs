@@ -4,10 +4,11 @@
 //! and checkout conveniences list all refs, prune nothing and bound nothing (docs/architecture.md). Knows nothing of trees on
 //! disk, links or schedules. Runs no program.
 
+mod aside;
 pub mod auth;
 mod bases;
 mod body;
-mod cause;
+pub(crate) mod cause;
 mod client;
 pub mod diff;
 mod error;

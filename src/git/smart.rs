@@ -24,7 +24,7 @@ use url::Url;
 use super::HttpConfig;
 use super::auth::Login;
 use super::body::said;
-use super::cause::innermost;
+use super::cause::{innermost, of_the_disk};
 use super::client::USER_AGENT;
 use super::error::Error;
 use super::heard::Heard;
@@ -222,6 +222,11 @@ impl Smart {
             Err(err) => {
                 drop(session);
                 let error = self.fail(&err, "fetching");
+                // Ours, not the server's: the shallow list, or a lock beside it.
+                let theirs = !matches!(error, Error::Broken { .. });
+                if let Some(err) = of_the_disk(&err).filter(|_| !theirs) {
+                    return Err(store.error(&err));
+                }
                 // The network's own failure (a cut, a time-out) says more than what the receiver makes of it.
                 match (heard.take(), refused) {
                     (_, Some(pack::Error::Store(err))) => Err(err),

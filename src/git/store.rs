@@ -18,16 +18,15 @@ use gix::{ObjectId, oid};
 
 use super::bases::Bases;
 use super::error::Error;
-use crate::disk::{self, Point, make_dirs, remove_any, rename_if_there};
+use crate::disk::{self, Point, make_dirs, remove_any};
 
 /// A handle to read objects with; cheap to clone, one a thread.
 pub type Objects = gix::odb::Handle;
 
 /// The file that says that a repository is of our making.
-const OURS: &str = "dagsync";
-/// Objects that a fetch from nothing is to replace, and the shallow list that goes with them.
-const ASIDE: &str = "objects.aside";
-const SHALLOW_ASIDE: &str = "shallow.aside";
+pub(super) const OURS: &str = "dagsync";
+/// The damaged config of somebody's repository.
+const CONFIG_ASIDE: &str = "config.before-dagsync";
 
 /// The object store of a source.
 #[derive(Debug)]
@@ -102,61 +101,6 @@ impl Store {
     /// The list of commits whose parents were not fetched.
     pub fn shallow_file(&self) -> PathBuf {
         self.dir.join("shallow")
-    }
-
-    /// Removes all objects. The trees' own metadata (`worktrees/`) stays, so that what is published remains whole.
-    pub fn wipe(&self) -> Result<(), Error> {
-        self.set_aside()?;
-        self.discard_aside()
-    }
-
-    /// Takes all objects out of use, for a fetch from nothing: until [`Store::discard_aside`] says that it has all that
-    /// is needed, or [`Store::restore`] that it has not. A crash in between leaves them aside; the next start restores.
-    pub fn set_aside(&self) -> Result<(), Error> {
-        let set_aside = || -> io::Result<()> {
-            remove_any(Point::StoreAsideClear, &self.dir.join(ASIDE))?;
-            remove_any(Point::StoreAsideClear, &self.dir.join(SHALLOW_ASIDE))?;
-            let aside = self.dir.join(SHALLOW_ASIDE);
-            rename_if_there(Point::StoreAsideShallow, &self.shallow_file(), &aside)?;
-            let aside = self.dir.join(ASIDE);
-            rename_if_there(Point::StoreAsideObjects, &self.dir.join("objects"), &aside)?;
-            self.lay_out()
-        };
-        set_aside().map_err(|err| self.error(&err))
-    }
-
-    /// Takes back what was set aside; what came since goes. Nothing aside: nothing happens.
-    pub fn restore(&self) -> Result<(), Error> {
-        let restore = || -> io::Result<()> {
-            let (aside, objects) = (self.dir.join(ASIDE), self.dir.join("objects"));
-            if aside.exists() {
-                remove_any(Point::StoreRestoreClear, &objects)?;
-                disk::rename(Point::StoreRestoreObjects, &aside, &objects)?;
-                remove_any(Point::StoreRestoreForget, &self.shallow_file())?;
-            }
-            let aside = self.dir.join(SHALLOW_ASIDE);
-            rename_if_there(Point::StoreRestoreShallow, &aside, &self.shallow_file())
-        };
-        restore().map_err(|err| self.error(&err))
-    }
-
-    /// Removes what was set aside, and the refs that lead to it.
-    ///
-    /// A repository that we did not make (a root taken over, or somebody's own clone by mistake) may hold what nobody
-    /// else has: its objects are kept, once, not removed.
-    pub fn discard_aside(&self) -> Result<(), Error> {
-        let discard = || -> io::Result<()> {
-            if !self.is_ours() {
-                let kept = self.dir.join("objects.before-dagsync");
-                disk::rename(Point::StoreAsideKeep, &self.dir.join(ASIDE), &kept)?;
-                self.write(Point::StoreMarkWrite, OURS, "")?;
-            }
-            for name in [ASIDE, SHALLOW_ASIDE, "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
-                remove_any(Point::StoreAsideDiscard, &self.dir.join(name))?;
-            }
-            self.lay_out()
-        };
-        discard().map_err(|err| self.error(&err))
     }
 
     /// The parents of a commit.
@@ -269,6 +213,10 @@ impl Store {
         let mut new = BTreeSet::new();
         let mut seen: BTreeSet<ObjectId> = BTreeSet::new();
         let mut queue: Vec<ObjectId> = kept.iter().filter(|id| objects.exists(id)).copied().collect();
+        // Without open files to spare, nothing seems to be there.
+        if let (true, Some(commit)) = (queue.is_empty(), kept.first()) {
+            return Err(self.damaged(commit));
+        }
         while let Some(commit) = queue.pop() {
             if !seen.insert(commit) {
                 continue;
@@ -317,7 +265,8 @@ impl Store {
 
     /// An error about this store, in words.
     pub fn error(&self, err: &io::Error) -> Error {
-        Error::Store { path: self.dir.clone(), reason: err.to_string() }
+        let hint = crate::error::hint_of(err, &self.dir);
+        Error::Store { path: self.dir.clone(), reason: err.to_string(), hint }
     }
 
     /// An object is missing or cannot be decoded.
@@ -325,7 +274,7 @@ impl Store {
         Error::Damaged { path: self.dir.clone(), id: id.to_string() }
     }
 
-    fn lay_out(&self) -> io::Result<()> {
+    pub(super) fn lay_out(&self) -> io::Result<()> {
         for name in
             ["objects", "objects/pack", "objects/info", "refs", "refs/heads", "refs/tags", "worktrees"]
         {
@@ -338,11 +287,14 @@ impl Store {
         }
         // `HEAD` and `config` last: without them it is no repository, and the next start lays it out again.
         if !self.dir.join("config").is_file() {
-            self.write(Point::StoreMarkWrite, OURS, "")?;
+            // Somebody's store whose config was set aside stays somebody's, if a crash came before ours was written.
+            if !self.dir.join(CONFIG_ASIDE).exists() {
+                self.write(Point::StoreMarkWrite, OURS, "")?;
+            }
             self.write_config()?;
         } else if !self.has_good_config() {
             if !self.is_ours() {
-                let kept = self.dir.join("config.before-dagsync");
+                let kept = self.dir.join(CONFIG_ASIDE);
                 disk::rename(Point::StoreConfigKeep, &self.dir.join("config"), &kept)?;
             }
             self.write_config()?;
@@ -359,7 +311,7 @@ impl Store {
         self.dir.join(OURS).exists()
     }
 
-    fn write(&self, point: Point, name: &str, text: &str) -> io::Result<()> {
+    pub(super) fn write(&self, point: Point, name: &str, text: &str) -> io::Result<()> {
         disk::write_ours(point, &self.dir.join(name), text, self.group_write)
     }
 
@@ -405,7 +357,7 @@ impl Store {
         }
     }
 
-    fn remove_leftovers(&self) -> io::Result<()> {
+    pub(super) fn remove_leftovers(&self) -> io::Result<()> {
         let has = |path: &Path, ext: &str| path.extension() == Some(OsStr::new(ext));
         for dir in [self.dir.clone(), self.pack_dir()] {
             for entry in entries(&dir)? {
@@ -414,7 +366,8 @@ impl Store {
                 let temporary = name.as_encoded_bytes().starts_with(b".tmp")
                     || name.as_encoded_bytes().starts_with(b"tmp_");
                 let lonely = has(&path, "pack") && !path.with_extension("idx").exists()
-                    || has(&path, "idx") && !path.with_extension("pack").exists();
+                    || has(&path, "idx") && !path.with_extension("pack").exists()
+                    || has(&path, "rev") && !path.with_extension("idx").exists();
                 if has(&path, "lock") || has(&path, "keep") || temporary || lonely {
                     remove_any(Point::StoreLeftoverRemove, &path)?;
                 }

@@ -3,21 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Advice, Remedy};
+use crate::error::{Advice, OnDisk, Remedy};
 
 /// An error of the stages publish and retire, or of taking a root.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call failed.
-    #[error("cannot {doing} `{}`: {source}", path.display())]
-    Io {
-        /// What we were doing, as an infinitive.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Disk(#[from] OnDisk),
     /// Something that is not ours is where the link goes.
     #[error("`{}` is {what}, not a link of ours", path.display())]
     Occupied {
@@ -38,16 +31,16 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`.
-    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-        let path = path.to_owned();
-        move |source| Error::Io { doing, path, source }
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+        let failed = OnDisk::new(doing, path);
+        move |source| Error::Disk(failed(source))
     }
 }
 
 impl Advice for Error {
     fn remedy(&self) -> Remedy {
         match self {
-            Error::Io { .. } => Remedy::Retry { after: None },
+            Error::Disk(err) => err.remedy(),
             Error::Occupied { .. } | Error::Locked { .. } => Remedy::Human,
         }
     }
@@ -60,12 +53,7 @@ impl Advice for Error {
             Error::Locked { .. } => {
                 Some("one agent writes a root; give each its own, or let this one stand by".into())
             }
-            Error::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("free some space".into()),
-                io::ErrorKind::PermissionDenied => Some("check who owns the volume, and `fsGroup`".into()),
-                io::ErrorKind::ReadOnlyFilesystem => Some("only the root's volume has to be writable".into()),
-                _ => None,
-            },
+            Error::Disk(err) => err.hint(),
         }
     }
 }

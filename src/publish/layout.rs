@@ -103,6 +103,11 @@ impl Layout {
         make(&self.state)
     }
 
+    /// Whether the folders that [`Layout::create`] made are still there.
+    pub fn is_there(&self) -> bool {
+        self.root.join(".dagsync").is_dir() && self.trees.is_dir() && self.state.is_dir()
+    }
+
     /// What is in the link's place.
     pub fn at_link(&self) -> Result<AtLink, Error> {
         let meta = match fs::symlink_metadata(&self.link) {

@@ -78,8 +78,25 @@ pub struct Removal {
     pub failed: Vec<(PathBuf, String)>,
 }
 
+impl Removal {
+    /// Adds what a sweep did after the removals: what it got rid of has not failed, and nothing counts twice.
+    pub fn and_swept(&mut self, swept: Removal) {
+        self.removed += swept.removed;
+        let again = |path: &Path| swept.failed.iter().any(|(other, _)| other == path);
+        self.failed.retain(|(path, _)| fs::symlink_metadata(path).is_ok() && !again(path));
+        self.failed.extend(swept.failed);
+    }
+}
+
 /// Takes a tree out of the readers' sight and removes it with its metadata.
+///
+/// Never the one that readers see: a file server may have made the swap that it said had failed.
 pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Removal) {
+    match layout.at_link() {
+        Ok(AtLink::Tree { path, .. }) if path == tree => return,
+        Ok(_) => {}
+        Err(err) => return outcome.failed.push((tree.to_owned(), err.to_string())),
+    }
     // A `.git` file that names another tree's metadata (somebody wrote into the tree) must not cost that tree its own.
     let is_of_another =
         |admin: &PathBuf| metadata_in_use(layout).iter().any(|(path, of)| path != tree && of == admin);
@@ -226,6 +243,22 @@ mod tests {
         let mut all = retired(&[1, 2]);
         all[1].path = "/again-1/live".into();
         assert_eq!(spared(&all, "/live", 1), Some(2));
+    }
+
+    #[test]
+    fn a_failed_removal_counts_once_until_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = |name: &str| {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+            (dir.path().join(name), "busy".to_owned())
+        };
+        let gone = (dir.path().join("gone"), "busy".to_owned());
+        let mut removal = Removal { removed: 1, failed: vec![here("tree"), here(".gone-1"), gone] };
+        removal.and_swept(Removal { removed: 2, failed: vec![here(".gone-1"), here("stray")] });
+        assert_eq!(
+            removal,
+            Removal { removed: 3, failed: vec![here("tree"), here(".gone-1"), here("stray")] }
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
 use crate::disk::{self, Point, create_ours, write_ours};
+use crate::git::cause::of_the_disk;
 use crate::path::relative;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
@@ -180,8 +181,7 @@ pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result
     );
     // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
     let in_git = |err: gix::Error| {
-        let code = err.downcast_any_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        code.map_or_else(|| io::Error::other(err.probable_cause().to_string()), io::Error::from_raw_os_error)
+        of_the_disk(&err).unwrap_or_else(|| io::Error::other(err.probable_cause().to_string()))
     };
     state.write_to(&mut out, options).map_err(in_git)?;
     let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -166,11 +166,8 @@ impl Job<'_> {
             None => current,
             Some(spare) => match self.build(objects, Some(spare), current) {
                 // Something in the spare would not go, or be changed: another uid's, or immutable. A tree of its own will do.
-                Err(Error::Io { doing, path, source }) => {
-                    tracing::debug!(
-                        "the spare tree cannot be used: cannot {doing} `{}`: {source}",
-                        path.display()
-                    );
+                Err(Error::Disk(err)) => {
+                    tracing::debug!("the spare tree cannot be used: {err}");
                     self.discard()?;
                     self.current.and_then(|help| see_current(help.path, self.store, self.commit.kind()))
                 }
@@ -245,7 +242,8 @@ impl Job<'_> {
     /// Makes the spare private; `None` if there is none that can be used, and then nothing is at `new`.
     fn take_spare(&self, seen: Option<Seen>) -> Result<Option<Seen>, Error> {
         let Some(help) = self.spare else { return Ok(None) };
-        if disk::rename(Point::TreeSpareTake, help.path, self.new).is_err() {
+        // A file server may say that it has not made a rename which it has.
+        if disk::rename(Point::TreeSpareTake, help.path, self.new).is_err() && !self.new.exists() {
             return Ok(None);
         }
         // From here on it is no tree any more.

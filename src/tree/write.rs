@@ -26,7 +26,7 @@ use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::disk::{self, Point, Writable};
-use crate::error::{Advice, Remedy};
+use crate::error::{Advice, OnDisk, Remedy};
 use crate::git::order::in_pack_order;
 use crate::git::pack::{self, WORTH_STREAMING};
 use crate::git::store::Objects;
@@ -40,15 +40,8 @@ const ALONE: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call failed.
-    #[error("cannot {doing} `{}`: {source}", path.display())]
-    Io {
-        /// What we were doing, as an infinitive.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Disk(#[from] OnDisk),
     /// An object is missing or damaged: fetch again.
     #[error("the object store lacks or cannot read {id}")]
     Damaged {
@@ -67,26 +60,19 @@ impl Advice for Error {
     fn remedy(&self) -> Remedy {
         match self {
             Error::Expired(Expired::Stopped) => Remedy::Stopped,
-            Error::Io { .. } | Error::Damaged { .. } | Error::NoRoom(_) | Error::Expired(_) => {
-                Remedy::Retry { after: None }
-            }
+            Error::Disk(err) => err.remedy(),
+            Error::Damaged { .. } | Error::NoRoom(_) | Error::Expired(_) => Remedy::Retry { after: None },
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Error::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Some("free some space, or inodes (`df -i`)".into())
-                }
-                io::ErrorKind::PermissionDenied => Some("check who owns the volume, and `fsGroup`".into()),
-                _ => None,
-            },
+            Error::Disk(err) => err.hint(),
             Error::NoRoom(_) => Some(
                 "free some space or make the volume larger; nothing was written, and what is published stays"
                     .into(),
             ),
-            _ => None,
+            Error::Damaged { .. } | Error::Expired(_) => None,
         }
     }
 }
@@ -316,7 +302,7 @@ impl Writer<'_> {
         let dir = self.dir;
         let whole = |doing| {
             let path = dir.join(path);
-            move |source| Error::Io { doing, path, source }
+            move |source| Error::Disk(OnDisk { doing, path, source })
         };
         let (file, temp) = match create(Point::TreeFileCreate, self.apply, self.top, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
@@ -414,8 +400,8 @@ pub(super) fn join(dir: &Path, path: &BStr) -> PathBuf {
 }
 
 pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
-    let path = path.to_owned();
-    move |source| Error::Io { doing, path, source }
+    let failed = OnDisk::new(doing, path);
+    move |source| Error::Disk(failed(source))
 }
 
 /// Whether the volume takes `a` and `A` for one name, as CIFS and SMB shares do.

@@ -138,6 +138,12 @@ impl Synced {
         }
         let packs = |ext: &str| self.names(".git/objects/pack").iter().filter(|n| n.ends_with(ext)).count();
         assert_eq!(packs(".pack"), packs(".idx"));
+        for name in self.names(".git/objects/pack").iter().filter_map(|name| name.strip_suffix(".rev")) {
+            assert!(
+                self.root.join(format!(".git/objects/pack/{name}.idx")).exists(),
+                "{name}.rev of no pack"
+            );
+        }
         let trees = trees(&self.root);
         // A tree that lost its metadata may stay for its readers; metadata without a tree is waste.
         for name in self.names(".git/worktrees") {
