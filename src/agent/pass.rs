@@ -270,7 +270,7 @@ impl Pass<'_> {
         let (new, trash) = (layout.new_tree(), layout.gone());
         let settings = source.settings();
         let spare = source.spare();
-        let place = layout.place_for(&revision.commit, spare.map(|tree| tree.path.as_path()));
+        let place = layout.place_for(&revision.commit, spare.as_ref().map(|tree| tree.path.as_path()));
         let job = Job {
             store: &layout.store,
             new: &new,
@@ -279,7 +279,9 @@ impl Pass<'_> {
             commit: &revision.commit,
             listing: revision.listing,
             converter: revision.converter,
-            spare: spare.map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
+            spare: spare
+                .as_ref()
+                .map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
             current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
             group_write: group,
             times: source.config.mtime,
@@ -296,7 +298,6 @@ impl Pass<'_> {
                 .map_err(on_disk("put in place the tree", &place))?;
             Ok(done)
         };
-        let spare = spare.map(|tree| tree.path.clone());
         let done = match built() {
             Ok(done) => done,
             Err(broken) => {
@@ -308,7 +309,7 @@ impl Pass<'_> {
                 return Err(broken);
             }
         };
-        self.flush(&place, spare.as_deref(), &done)?;
+        self.flush(&place, spare.map(|tree| tree.path).as_deref(), &done)?;
         Ok((place, done.manifest))
     }
 

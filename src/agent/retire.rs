@@ -37,7 +37,8 @@ impl Pass<'_> {
         source.state.retired.splice(end..end, unknown.map(|path| Retired::unknown(path.clone(), now)));
         let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
         let mut removal = retain::Removal::default();
-        for tree in &doomed {
+        let parked = source.park(&doomed, &mut removal);
+        for tree in doomed.iter().filter(|tree| Some(*tree) != parked.as_ref()) {
             retain::remove(&source.lock, &source.layout, tree, &mut removal);
         }
         // One that will not go keeps its age.
