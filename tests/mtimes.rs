@@ -179,3 +179,40 @@ fn a_change_of_mtime_waits_for_the_next_commit() {
     world.once(&["--mtime=preserve"]);
     assert_eq!(facts(&world.link().join("a.py")).0, second, "and from there on times stay");
 }
+
+#[test]
+fn with_a_time_out_a_tree_past_its_time_is_out_of_sight_and_still_helps_the_next_one() {
+    let world = Synced::new();
+    world.repo.commit(&[("a.py", "1"), ("b.py", "1"), ("c.py", "1"), ("d.py", "1")]);
+    let args = ["--max-failures=-1", "--stale-worktree-timeout=0s", "--verbose=1", "--log-format=json"];
+    let agent = world.launch().args(args).start();
+    agent.wait_published(&world.root, "repo", &world.repo.head());
+    let kept = facts(&world.link().join("b.py")).0;
+    for round in 2..7 {
+        let commit = world.repo.commit(&[("a.py", &round.to_string())]);
+        agent.wait_published(&world.root, "repo", &commit);
+        agent.wait_until("the replaced tree is gone", || world.names(".worktrees") == [commit.clone()]);
+        world.shows(&commit);
+        assert_eq!(facts(&world.link().join("b.py")).0, kept, "round {round}");
+    }
+    agent.wait_until("the last tree is told", || agent.stderr().matches("the tree is built").count() >= 6);
+    let said = agent.stderr();
+    let last = said.lines().rfind(|line| line.contains("the tree is built")).unwrap();
+    assert!(last.contains("\"written\":1,"), "from a spare, not whole: {last}");
+    drop(agent);
+    // A restart goes on with it; without a time-out, and with other settings, nobody needs it.
+    let spares = || world.names(".dagsync").iter().filter(|name| name.starts_with("spare-")).count();
+    assert_eq!(spares(), 1);
+    world.repo.commit(&[("a.py", "after a restart")]);
+    let said = world.once(&["--stale-worktree-timeout=0s", "--verbose=1", "--log-format=json"]).stderr;
+    assert!(said.contains("\"written\":1,"), "{said}");
+    assert_eq!(spares(), 1);
+    world.once(&["--stale-worktree-timeout=0s", "--group-write"]);
+    assert_eq!(spares(), 1, "of the old settings");
+    world.repo.commit(&[("a.py", "other settings")]);
+    world.once(&["--stale-worktree-timeout=0s", "--group-write"]);
+    assert_eq!(spares(), 1, "of the new settings");
+    world.once(&[]);
+    assert_eq!(spares(), 0);
+    world.nothing_is_left_over();
+}

@@ -25,7 +25,8 @@ fn a_timeout_of_zero_removes_at_once() {
         agent.wait_published(&world.root, "repo", &head);
         agent.wait_until("the old tree to go", || trees(&world.root) == [tree_of(&world, &head)]);
     }
-    agent.wait_until("metadata to go", || world.names(".git/worktrees").len() == 1);
+    // Its own, and that of the tree which is kept out of sight for the next build.
+    agent.wait_until("metadata to go", || world.names(".git/worktrees").len() == 2);
 }
 
 #[test]
@@ -160,12 +161,12 @@ fn cleanup_survives_chmod_000_dirs() {
     world.nothing_is_left_over();
 }
 
-/// Puts a `__pycache__` into a tree that even root cannot remove: the flag moves with the tree.
+/// Puts a file into a tree that even root cannot remove: the flag moves with the tree.
 fn stubborn(tree: &Path) {
-    let cache = tree.join("__pycache__");
-    fs::create_dir(&cache).unwrap();
-    fs::write(cache.join("a.pyc"), "x").unwrap();
-    ok(Command::new("chattr").arg("+i").arg(cache.join("a.pyc")));
+    let folder = tree.join("of-a-reader");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("output"), "x").unwrap();
+    ok(Command::new("chattr").arg("+i").arg(folder.join("output")));
 }
 
 /// Makes everything below the root removable again, also when a test fails.
@@ -201,10 +202,13 @@ fn what_cannot_be_removed_is_counted_and_tried_again() {
     let launch = world.launch().set("http-bind", &addr).args(["--stale-worktree-timeout=0"]);
     let agent = launch.start();
     agent.wait_published(&world.root, "repo", &world.repo.head());
-    let undo = Undo(world.root.join(".worktrees"));
+    let undo = Undo(world.root.clone());
     stubborn(&fs::canonicalize(world.link()).unwrap());
-    let head = world.repo.commit(&[("a.py", "2")]);
-    agent.wait_published(&world.root, "repo", &head);
+    // First it is kept for the next build, then it turns out to be of no use.
+    for content in ["2", "2 again"] {
+        let head = world.repo.commit(&[("a.py", content)]);
+        agent.wait_published(&world.root, "repo", &head);
+    }
     agent.wait_for_text("cannot remove", RUN);
     let metric = |name: &str| -> f64 {
         let page = http_get(addr.parse().unwrap(), "/metrics", &[]).unwrap().text();

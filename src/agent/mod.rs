@@ -6,12 +6,14 @@
 pub mod app;
 mod care;
 mod failure;
+mod fetch;
 mod files;
 mod locks;
 pub mod pass;
 pub mod pid1;
 mod reload;
 mod resolve;
+mod retire;
 mod revision;
 pub mod schedule;
 pub mod signals;

@@ -3,13 +3,12 @@
 //! The order is the design. Each stage says what it may change and what a crash in it leaves; none but `publish` changes what
 //! readers see, and that is one rename. A stage that fails ends the pass with the published tree as it was.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::bstr::ByteSlice as _;
-use gix::objs::Exists as _;
 use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
@@ -30,7 +29,7 @@ use crate::metrics::Stage;
 use crate::publish::state::{Passed, Published, Retired, seconds};
 use crate::publish::{AtLink, link, retain};
 use crate::tree::attributes::Converter;
-use crate::tree::recycle::{self, Done, Help, Job, Looked};
+use crate::tree::recycle::{Done, Help, Job, Looked};
 use crate::tree::write;
 use crate::tree::{self, Earlier, Listing};
 
@@ -97,9 +96,9 @@ pub(super) struct Pass<'a> {
     pub(super) source: &'a mut Source,
     pub(super) deadline: Rc<Deadline>,
     took: HashMap<&'static str, Duration>,
-    bytes: u64,
+    pub(super) bytes: u64,
     /// Sizes of what came just now, which the walk asks for.
-    known: Known,
+    pub(super) known: Known,
 }
 
 impl Pass<'_> {
@@ -156,7 +155,7 @@ impl Pass<'_> {
     }
 
     /// Does a stage's work and tells how long it took, well or not.
-    fn time<T>(&mut self, stage: Stage, work: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn time<T>(&mut self, stage: Stage, work: impl FnOnce(&mut Self) -> T) -> T {
         let start = Instant::now();
         let result = work(self);
         let took = start.elapsed();
@@ -221,55 +220,6 @@ impl Pass<'_> {
         })))
     }
 
-    /// **fetch**, and meanwhile a look at the trees that will help to build the next one: the network leaves the disk idle.
-    fn fetch_and_look(
-        &mut self,
-        target: &Target,
-        live: Option<&Live>,
-    ) -> (Result<(ObjectId, ObjectId), Broken>, Looked) {
-        let source = &*self.source;
-        let (store, hash) = (source.layout.store.clone(), source.store.hash());
-        let spare = source.spare().map(|tree| (tree.path.clone(), tree.settings == source.settings()));
-        let current = live.map(|live| (live.path.clone(), self.same_settings(live)));
-        let deadline = self.deadline.clone();
-        let deadline: &Deadline = &deadline;
-        std::thread::scope(|scope| {
-            let looking = scope.spawn(|| {
-                fn help(tree: &(PathBuf, bool)) -> Help<'_> {
-                    Help { path: &tree.0, same_settings: tree.1 }
-                }
-                recycle::look(&store, hash, spare.as_ref().map(help), current.as_ref().map(help), deadline)
-            });
-            let fetched = self.time(Stage::Fetch, |pass| pass.fetch(target));
-            let looked = looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (fetched, looked)
-        })
-    }
-
-    /// **fetch**: the commit's objects, into the store, which is a cache. A crash leaves temporary packs. Returns the
-    /// commit and its tree.
-    fn fetch(&mut self, target: &Target) -> Result<(ObjectId, ObjectId), Broken> {
-        let err = broken(Stage::Fetch);
-        let source = &mut *self.source;
-        let objects = source.store.objects().map_err(&err)?;
-        let kept: Vec<ObjectId> = source.kept_commits().filter(|id| objects.exists(id)).collect();
-        let same_depth = source.state.published.as_ref().is_none_or(|p| p.depth == source.depth());
-        // A commit whose tree we keep is complete: back to it without asking anybody.
-        let have = target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth;
-        if !have {
-            let haves = if same_depth { &kept[..] } else { &[] };
-            let fetched = source
-                .remote
-                .fetch(&source.store, &[target.fetch], haves, source.config.depth)
-                .map_err(&err)?;
-            source.metrics.fetched(fetched.bytes, fetched.objects);
-            self.bytes += fetched.bytes;
-            self.known = fetched.known;
-        }
-        let objects = source.store.objects().map_err(&err)?;
-        source.store.peel_to_commit(&objects, &target.fetch, source.remote.shown()).map_err(&err)
-    }
-
     /// **check**, first half: what is in the tree, within bounds. Reads objects only.
     fn list(
         &mut self,
@@ -320,7 +270,7 @@ impl Pass<'_> {
         let (new, trash) = (layout.new_tree(), layout.gone());
         let settings = source.settings();
         let spare = source.spare();
-        let place = layout.place_for(&revision.commit, spare.map(|tree| tree.path.as_path()));
+        let place = layout.place_for(&revision.commit, spare.as_ref().map(|tree| tree.path.as_path()));
         let job = Job {
             store: &layout.store,
             new: &new,
@@ -329,7 +279,9 @@ impl Pass<'_> {
             commit: &revision.commit,
             listing: revision.listing,
             converter: revision.converter,
-            spare: spare.map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
+            spare: spare
+                .as_ref()
+                .map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
             current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
             group_write: group,
             times: source.config.mtime,
@@ -346,7 +298,6 @@ impl Pass<'_> {
                 .map_err(on_disk("put in place the tree", &place))?;
             Ok(done)
         };
-        let spare = spare.map(|tree| tree.path.clone());
         let done = match built() {
             Ok(done) => done,
             Err(broken) => {
@@ -358,7 +309,7 @@ impl Pass<'_> {
                 return Err(broken);
             }
         };
-        self.flush(&place, spare.as_deref(), &done)?;
+        self.flush(&place, spare.map(|tree| tree.path).as_deref(), &done)?;
         Ok((place, done.manifest))
     }
 
@@ -424,82 +375,8 @@ impl Pass<'_> {
     }
 
     /// A tree that was taken over, or of which our memory was lost, is taken to be what was asked for.
-    fn same_settings(&self, live: &Live) -> bool {
+    pub(super) fn same_settings(&self, live: &Live) -> bool {
         self.source.state.of(&live.commit).is_none_or(|known| known.settings == self.source.settings())
-    }
-
-    /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
-    /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
-    fn retire(&mut self, published: Option<ObjectId>) {
-        let source = &mut *self.source;
-        // After a power cut the link may still lead to the tree that was replaced.
-        if source.link_unflushed {
-            return;
-        }
-        let Ok(at_link) = source.layout.at_link() else { return };
-        let live = match &at_link {
-            AtLink::Tree { path, .. } => path.clone(),
-            _ => return,
-        };
-        let now = seconds(SystemTime::now());
-        let trees: HashSet<PathBuf> = source.layout.trees().into_iter().map(|(path, _)| path).collect();
-        let before = source.state.retired.clone();
-        source.state.retired.retain(|tree| trees.contains(&tree.path) && tree.path != live);
-        let known: HashSet<PathBuf> = source.state.retired.iter().map(|tree| tree.path.clone()).collect();
-        // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
-        let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
-        // The one that was replaced a moment ago stays the youngest: readers had it until then.
-        let end = source.state.retired.len().saturating_sub(usize::from(published.is_some()));
-        source.state.retired.splice(end..end, unknown.map(|path| Retired::unknown(path.clone(), now)));
-        let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
-        let mut removal = retain::Removal::default();
-        for tree in &doomed {
-            retain::remove(&source.lock, &source.layout, tree, &mut removal);
-        }
-        // One that will not go keeps its age.
-        source.state.retired.retain(|tree| !doomed.contains(&tree.path) || tree.path.exists());
-        let mut untidy = source.leftovers && !source.tidy();
-        let all = published.is_some() || source.leftovers;
-        if all {
-            removal.and_swept(retain::sweep(&source.lock, &source.layout));
-        }
-        if let Some((path, reason)) = removal.failed.first() {
-            source.metrics.removal_failures(removal.failed.len() as u64);
-            let first = source.warned_removal.replace(path.clone()).as_ref() != Some(path);
-            if first {
-                tracing::warn!(
-                    count = removal.failed.len(),
-                    "cannot remove `{}` yet: {reason}",
-                    path.display()
-                );
-            }
-        }
-        if source.state.retired != before
-            && let Err(err) = source.state.save(&source.lock, &source.layout)
-        {
-            untidy = true;
-            tracing::warn!("{err}");
-        }
-        if all {
-            let kept: Vec<ObjectId> = source.kept_commits().collect();
-            let tidied =
-                source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
-            if let Err(err) = tidied {
-                // Once more, soon: objects that are lost would make it fail for ever.
-                untidy |= published.is_some();
-                tracing::debug!("cannot tidy the shallow list: {err}");
-            }
-            match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
-                Ok(Some(done)) => {
-                    tracing::debug!(packs = done.packs, dropped = done.dropped, "made one pack of many");
-                }
-                Ok(None) => {}
-                // They do no harm but to speed; the next publication tries again.
-                Err(err) => tracing::debug!("cannot make one pack of many: {err}"),
-            }
-            source.measure_disk();
-        }
-        source.leftovers = untidy || !removal.failed.is_empty();
     }
 
     /// **announce**: whoever wants to know. Nothing here fails a pass.

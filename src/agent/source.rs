@@ -115,7 +115,8 @@ impl Source {
             damaged: None,
         };
         source.after_crash();
-        source.inherited = source.layout.trees().into_iter().map(|(path, _)| path).collect();
+        let trees = source.layout.trees().into_iter().map(|(path, _)| path);
+        source.inherited = trees.chain(source.layout.spares()).collect();
         Ok(source)
     }
 
@@ -164,7 +165,11 @@ impl Source {
         {
             tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
-        let swept = retain::sweep(&self.lock, &self.layout);
+        let mut swept = retain::sweep(&self.lock, &self.layout);
+        // Without a time-out the replaced trees that readers still see are spare enough.
+        for spare in self.layout.spares().iter().filter(|_| self.policy().timeout.is_none()) {
+            retain::remove(&self.lock, &self.layout, spare, &mut swept);
+        }
         if swept.removed > 0 {
             tracing::info!(count = swept.removed, "removed leftovers of an earlier run");
         }
@@ -290,14 +295,39 @@ impl Source {
     }
 
     /// The replaced tree that the next build may use up. The link is looked at now: somebody else may have moved it.
-    pub(super) fn spare(&self) -> Option<&Retired> {
+    pub(super) fn spare(&self) -> Option<Retired> {
+        let settings = self.settings();
+        let parked = self.layout.spare_of(&settings);
+        if self.policy().timeout.is_some() && parked.is_dir() {
+            return Some(Retired { settings, ..Retired::unknown(parked, 0) });
+        }
         let live = match self.layout.at_link().ok()? {
             AtLink::Tree { path, .. } => path,
             AtLink::Nothing => PathBuf::new(),
             AtLink::Foreign(_) => return None,
         };
         let here: Vec<PathBuf> = self.layout.trees().into_iter().map(|(path, _)| path).collect();
-        retain::spare(&self.state.retired, &here, &live, self.policy(), seconds(SystemTime::now()))
+        let now = seconds(SystemTime::now());
+        retain::spare(&self.state.retired, &here, &live, self.policy(), now).cloned()
+    }
+
+    /// With a time-out, trees past their time leave the readers' sight at once, and the youngest that the next build can use is
+    /// kept for it. Returns that one.
+    pub(super) fn park(&mut self, doomed: &[PathBuf], removal: &mut retain::Removal) -> Option<PathBuf> {
+        let (lock, layout, settings) = (&self.lock, &self.layout, self.settings());
+        let parked = layout.spare_of(&settings);
+        self.policy().timeout?;
+        let usable =
+            self.state.retired.iter().filter(|tree| doomed.contains(&tree.path) && tree.settings == settings);
+        let tree = usable.max_by_key(|tree| tree.at)?.path.clone();
+        if !retain::park(lock, layout, &tree, &settings, removal) {
+            return None;
+        }
+        self.inherited.remove(&parked);
+        if self.inherited.remove(&tree) {
+            self.inherited.insert(parked);
+        }
+        Some(tree)
     }
 
     /// The remote's kind of object id decides ours.

@@ -216,6 +216,8 @@ points! {
     /// The old state file, with a temporary one or without.
     PublishStateDiscard = "publish.state.discard";
 
+    /// A tree past its time, under its own name or kept in our folder for the next build.
+    RetireTreePark = "retire.tree.park";
     /// A replaced tree under its own name, or on its way out; the next sweep removes that.
     RetireTreeRename = "retire.tree.rename";
     /// A tree on its way out, with its index or without; the next sweep removes it.

@@ -6,6 +6,7 @@
 //! first one is still being read; the last component is the commit in every case.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,6 +19,8 @@ use crate::disk::{self, Point};
 const AGAIN: &str = "again-";
 /// Trees that are being built begin with this; nobody reads them.
 const NEW: &str = ".new-";
+/// A tree that is kept for the next build begins with this, in our own folder.
+const SPARE: &str = "spare-";
 /// Trees on their way out begin with this; nobody finds them any more.
 const GONE: &str = ".gone-";
 
@@ -136,6 +139,21 @@ impl Layout {
     /// A fresh private path for a tree on its way out.
     pub fn gone(&self) -> PathBuf {
         self.trees.join(format!("{GONE}{}", unique()))
+    }
+
+    /// Where a tree is kept for the next build, out of the readers' sight. The name tells the settings it was built with: no memory of
+    /// them can be lost, or be about another tree.
+    pub fn spare_of(&self, settings: &str) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        settings.hash(&mut hasher);
+        self.state.join(format!("{SPARE}{:016x}", hasher.finish()))
+    }
+
+    /// Every tree that is kept for a next build.
+    pub fn spares(&self) -> Vec<PathBuf> {
+        let mut spares = children(&self.state);
+        spares.retain(|path| has_prefix(path, SPARE));
+        spares
     }
 
     /// The first free place for a tree of `commit`; `leaving` is free by the time it is needed.

@@ -117,9 +117,27 @@ pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Rem
         Err(err) => outcome.failed.push((doomed, err.to_string())),
     }
     // A folder `again-<n>` that is empty now; one that is not stays.
-    if let Some(parent) = tree.parent().filter(|parent| *parent != layout.trees && *parent != layout.root) {
+    if let Some(parent) = tree
+        .parent()
+        .filter(|parent| [&layout.trees, &layout.root, &layout.state].iter().all(|own| own != parent))
+    {
         let _ = disk::remove_dir(Point::RetireParentRemove, parent);
     }
+}
+
+/// Takes a tree out of the readers' sight and keeps it for the next build with these settings, instead of the one that was kept
+/// before. `false` if it stays where it is.
+pub fn park(proof: &RootLock, layout: &Layout, tree: &Path, settings: &str, outcome: &mut Removal) -> bool {
+    // Elsewhere its `.git` would lead nowhere.
+    if tree.parent() != Some(&layout.trees)
+        || matches!(layout.at_link(), Ok(AtLink::Tree { path, .. }) if path == tree)
+    {
+        return false;
+    }
+    for before in layout.spares() {
+        remove(proof, layout, &before, outcome);
+    }
+    disk::rename(Point::RetireTreePark, tree, &layout.spare_of(settings)).is_ok()
 }
 
 /// Removes what lies among the trees and is none, and metadata of trees that are gone.
@@ -148,7 +166,7 @@ fn metadata_in_use(layout: &Layout) -> Vec<(PathBuf, PathBuf)> {
         Ok(AtLink::Tree { path, .. }) => Some(path),
         _ => None,
     };
-    let trees = layout.trees().into_iter().map(|(path, _)| path).chain(live);
+    let trees = layout.trees().into_iter().map(|(path, _)| path).chain(live).chain(layout.spares());
     trees.filter_map(|path| manifest::admin_of(&path, &layout.store).map(|admin| (path, admin))).collect()
 }
 

@@ -125,7 +125,11 @@ impl World {
             self.shows_the_newest().map_err(|err| format!("while it fails: {err}"))?;
         }
         fs::remove_file(during).unwrap();
-        let mended = || self.shows_the_newest().is_ok() && paths(&self.synced.root) == *undisturbed;
+        let may_keep = |path: &&String| self.scenario.may_keep.iter().any(|begin| path.starts_with(begin));
+        let is_tidy = |now: &BTreeSet<String>| {
+            undisturbed.is_subset(now) && now.difference(undisturbed).all(|path| may_keep(&path))
+        };
+        let mended = || self.shows_the_newest().is_ok() && is_tidy(&paths(&self.synced.root));
         if holds_within(MENDS, mended) {
             return Ok(());
         }

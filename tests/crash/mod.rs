@@ -187,14 +187,24 @@ pub fn point_at(repo: &Repo, commit: &str) {
     fs::rename(branch.with_extension("lock"), branch).unwrap();
 }
 
-/// Every path below a root, but for what differs from run to run: the names of packs, a second place for the same commit, and the
-/// count of live bytes, which is made again when it is needed.
+/// Every path below a root, but for what differs from run to run: the names of packs, a second place for the same commit, the
+/// count of live bytes, which is made again when it is needed, and a tree that is kept for the next build, if there is one.
 pub fn paths(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut queue = vec![String::new()];
+    let spares = names(&root.join(".dagsync")).into_iter().filter(|name| name.starts_with("spare-"));
+    let spares: Vec<String> = spares.map(|name| format!(".dagsync/{name}")).collect();
+    let metadata = spares.iter().filter_map(|spare| {
+        let text = fs::read_to_string(root.join(spare).join(".git")).ok()?;
+        Some(format!(".git/worktrees/{}", text.trim().rsplit('/').next()?))
+    });
+    let apart: Vec<String> = metadata.chain(spares.clone()).collect();
     while let Some(at) = queue.pop() {
         for name in names(&root.join(&at)) {
             let path = if at.is_empty() { name } else { format!("{at}/{name}") };
+            if apart.contains(&path) {
+                continue;
+            }
             let full = root.join(&path);
             if full.is_dir() && !full.is_symlink() {
                 queue.push(path.clone());

@@ -226,7 +226,7 @@ pub static ALL: &[Scenario] = &[
         history: two_commits,
         first: &["--stale-worktree-timeout=0s"],
         args: &["--stale-worktree-timeout=0s"],
-        fault: "error:EACCES:retire.tree.remove:1",
+        fault: "error:EBUSY:retire.tree.park:1;error:EACCES:retire.tree.remove:1",
         ..NOTHING
     },
 ];

@@ -144,7 +144,10 @@ impl Synced {
                 "{name}.rev of no pack"
             );
         }
-        let trees = trees(&self.root);
+        let mut trees = trees(&self.root);
+        // Kept for the next build, with a time-out.
+        let spares = self.names(".dagsync").into_iter().filter(|name| name.starts_with("spare-"));
+        trees.extend(spares.map(|name| self.root.join(".dagsync").join(name)));
         // A tree that lost its metadata may stay for its readers; metadata without a tree is waste.
         for name in self.names(".git/worktrees") {
             let is_of = |tree: &PathBuf| {

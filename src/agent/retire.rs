@@ -1,0 +1,95 @@
+//! **retire**: trees past their time, and objects that no tree needs.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use gix::ObjectId;
+
+use super::pass::Pass;
+use crate::git;
+use crate::publish::state::{Retired, seconds};
+use crate::publish::{AtLink, retain};
+
+impl Pass<'_> {
+    /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
+    /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
+    pub(super) fn retire(&mut self, published: Option<ObjectId>) {
+        let source = &mut *self.source;
+        // After a power cut the link may still lead to the tree that was replaced.
+        if source.link_unflushed {
+            return;
+        }
+        let Ok(at_link) = source.layout.at_link() else { return };
+        let live = match &at_link {
+            AtLink::Tree { path, .. } => path.clone(),
+            _ => return,
+        };
+        let now = seconds(SystemTime::now());
+        let trees: HashSet<PathBuf> = source.layout.trees().into_iter().map(|(path, _)| path).collect();
+        let before = source.state.retired.clone();
+        source.state.retired.retain(|tree| trees.contains(&tree.path) && tree.path != live);
+        let known: HashSet<PathBuf> = source.state.retired.iter().map(|tree| tree.path.clone()).collect();
+        // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
+        let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
+        // The one that was replaced a moment ago stays the youngest: readers had it until then.
+        let end = source.state.retired.len().saturating_sub(usize::from(published.is_some()));
+        source.state.retired.splice(end..end, unknown.map(|path| Retired::unknown(path.clone(), now)));
+        let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
+        let mut removal = retain::Removal::default();
+        let parked = source.park(&doomed, &mut removal);
+        for tree in doomed.iter().filter(|tree| Some(*tree) != parked.as_ref()) {
+            retain::remove(&source.lock, &source.layout, tree, &mut removal);
+        }
+        // One that will not go keeps its age.
+        source.state.retired.retain(|tree| !doomed.contains(&tree.path) || tree.path.exists());
+        let mut untidy = source.leftovers && !source.tidy();
+        let all = published.is_some() || source.leftovers;
+        if all {
+            removal.and_swept(retain::sweep(&source.lock, &source.layout));
+        }
+        if let Some((path, reason)) = removal.failed.first() {
+            source.metrics.removal_failures(removal.failed.len() as u64);
+            let first = source.warned_removal.replace(path.clone()).as_ref() != Some(path);
+            if first {
+                tracing::warn!(
+                    count = removal.failed.len(),
+                    "cannot remove `{}` yet: {reason}",
+                    path.display()
+                );
+            }
+        }
+        if source.state.retired != before
+            && let Err(err) = source.state.save(&source.lock, &source.layout)
+        {
+            untidy = true;
+            tracing::warn!("{err}");
+        }
+        if all {
+            untidy |= !self.retire_objects(published.is_some());
+        }
+        self.source.leftovers = untidy || !removal.failed.is_empty();
+    }
+
+    /// What no tree needs any more. Whether the next pass need not try again.
+    fn retire_objects(&mut self, published: bool) -> bool {
+        let source = &mut *self.source;
+        let kept: Vec<ObjectId> = source.kept_commits().collect();
+        let tidied = source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
+        // Once more, soon: objects that are lost would make it fail for ever.
+        let tidy = tidied.is_ok() || !published;
+        if let Err(err) = tidied {
+            tracing::debug!("cannot tidy the shallow list: {err}");
+        }
+        match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
+            Ok(Some(done)) => {
+                tracing::debug!(packs = done.packs, dropped = done.dropped, "made one pack of many");
+            }
+            Ok(None) => {}
+            // They do no harm but to speed; the next publication tries again.
+            Err(err) => tracing::debug!("cannot make one pack of many: {err}"),
+        }
+        source.measure_disk();
+        tidy
+    }
+}
