@@ -12,7 +12,7 @@ use std::process::Command;
 use support::Agent;
 use support::GitServer;
 use support::agent::Launch;
-use support::process::program;
+use support::process::{program, unproven};
 use support::wait::PATIENCE;
 use synced::{Synced, is_root, ok};
 
@@ -26,7 +26,7 @@ impl Volume {
         let mut mount = Command::new(program("mount"));
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&synced.root);
         if !is_root() || !mount.output().unwrap().status.success() {
-            println!("not tested: mounting a volume needs root and CAP_SYS_ADMIN");
+            unproven("mounting a volume needs root and CAP_SYS_ADMIN");
             return None;
         }
         Some(Volume(synced.root.clone()))
@@ -197,7 +197,8 @@ fn fd_limit_64() {
     let many: Vec<_> = many.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let first = synced.repo.commit(&many);
     let server = GitServer::plain(synced.dir.path());
-    let launch = synced.launch_from(server.url("upstream/.git")).args(["--http-bind=127.0.0.1:0"]);
+    let launch =
+        synced.launch_from(server.url("upstream/.git")).args(["--http-bind=127.0.0.1:0", "--durable=on"]);
     let agent = Agent::spawn(with_64_files(&launch));
     recovers(&synced, &agent, &first);
     // More packs than files may be open.
@@ -206,6 +207,11 @@ fn fd_limit_64() {
         last = synced.repo.commit(&[("dags/0/f0.py", &format!("print({n})\n"))]);
         agent.wait_published(&synced.root, "repo", &last);
     }
+    recovers(&synced, &agent, &last);
+    // So many files at once are flushed one by one.
+    let some: Vec<_> = (0..90).map(|n| (format!("dags/1/g{n}.py"), format!("{n}\n"))).collect();
+    let some: Vec<_> = some.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let last = synced.repo.commit(&some);
     recovers(&synced, &agent, &last);
     assert!(!agent.stderr().contains(r#""level":"error""#), "{}", agent.stderr());
 }

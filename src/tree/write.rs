@@ -159,13 +159,22 @@ impl Apply<'_> {
         let top = File::open(dir).map_err(failed("open the folder", dir))?;
         let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
         let from = self.from.and_then(|from| File::open(from).ok());
+        let large = Mutex::new(());
         let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
         let work = |(objects, converter): (Objects, Option<Converter>)| -> Result<(), Error> {
             let reflinks = Reflinks { from: from.as_ref(), impossible: &cannot_clone };
-            let mut writer =
-                Writer { apply: self, objects, converter, dir, top: &top, reflinks, blob: Vec::new() };
+            let mut writer = Writer {
+                apply: self,
+                objects,
+                converter,
+                dir,
+                top: &top,
+                reflinks,
+                large: &large,
+                blob: Vec::new(),
+            };
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -197,6 +206,8 @@ struct Writer<'a> {
     /// The same, open.
     top: &'a File,
     reflinks: Reflinks<'a>,
+    /// Held by who has a large blob in memory.
+    large: &'a Mutex<()>,
     blob: Vec<u8>,
 }
 
@@ -241,12 +252,19 @@ impl Writer<'_> {
         if entry.size > WORTH_STREAMING && self.is_unconverted(entry) {
             return self.stream(entry, file);
         }
+        // What is converted is held whole, twice: one large file at a time, not one a thread.
+        let _alone = (entry.size > WORTH_STREAMING)
+            .then(|| self.large.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         self.read(entry)?;
         let bytes = match &mut self.converter {
             Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
         let written = file.write_all(Point::TreeFileWrite, &bytes);
+        if entry.size > WORTH_STREAMING {
+            drop(bytes);
+            self.blob = Vec::new();
+        }
         written.map_err(failed("write", &join(self.dir, entry.path.as_ref())))
     }
 
