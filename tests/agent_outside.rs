@@ -170,6 +170,7 @@ fn the_metrics_say_what_happened() {
         of(&format!("dagsync_stage_duration_seconds_count{{source=\"current\",stage=\"{name}\"}}"))
     };
     assert_eq!((stage("resolve"), stage("fetch"), stage("publish"), stage("announce")), (6.0, 2.0, 2.0, 2.0));
+    assert_eq!((stage("check"), stage("stage")), (2.0, 2.0), "once a pass, in however many parts");
 
     // The same in the newer format, for those who ask for it.
     let accept = [("Accept", "application/openmetrics-text;version=1.0.0")];

@@ -182,7 +182,6 @@ fn forty_thousand_files_are_synced_and_changed_within_64_mib() {
 }
 
 #[test]
-#[ignore = "a hundred thousand files take up to 63 MiB of the agent's own, and the kernel's are over the limit: it is killed"]
 fn a_hundred_thousand_files_are_synced_and_changed_within_64_mib() {
     stays_within_the_limit(100_000);
 }

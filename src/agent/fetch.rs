@@ -34,7 +34,9 @@ impl Pass<'_> {
                 recycle::look(&store, hash, spare.as_ref().map(help), current.as_ref().map(help), deadline)
             });
             let fetched = self.time(Stage::Fetch, |pass| pass.fetch(target));
-            let looked = looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // What is left of the look when the objects are there is the builder's time.
+            let looked = self.time(Stage::Stage, |_| looking.join());
+            let looked = looked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (fetched, looked)
         })
     }

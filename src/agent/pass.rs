@@ -87,6 +87,11 @@ pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Fail
     let mut pass =
         Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
     let outcome = pass.run();
+    for stage in Stage::ALL {
+        if let Some(took) = pass.took.get(stage.name()) {
+            pass.source.metrics.stage(stage, *took);
+        }
+    }
     // What failed may have left something, and may have failed to remove it.
     source.leftovers |= outcome.is_err();
     outcome
@@ -158,9 +163,7 @@ impl Pass<'_> {
     pub(super) fn time<T>(&mut self, stage: Stage, work: impl FnOnce(&mut Self) -> T) -> T {
         let start = Instant::now();
         let result = work(self);
-        let took = start.elapsed();
-        self.source.metrics.stage(stage, took);
-        *self.took.entry(stage.name()).or_default() += took;
+        *self.took.entry(stage.name()).or_default() += start.elapsed();
         result
     }
 
@@ -216,7 +219,7 @@ impl Pass<'_> {
             files: listing.entries().len(),
             changes,
             bytes: self.bytes,
-            took: std::mem::take(&mut self.took),
+            took: self.took.clone(),
         })))
     }
 

@@ -124,7 +124,16 @@ pub fn next(
     done.sort_unstable_by_key(|(at, _)| *at);
     let mut done = done.into_iter().peekable();
     let mut worked_on = move |at: usize| done.next_if(|(done, _)| *done == at).map(|(_, stat)| stat);
-    let mut state = spare.unwrap_or_else(|| State::new(hash));
+    let push = |state: &mut State, at: usize, stat: Option<Stat>| {
+        let entry = &listing.entries()[at];
+        let (stat, mode) = (stat.unwrap_or_default(), mode_of(entry.kind));
+        state.dangerously_push_entry(stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
+    };
+    let Some(mut state) = spare else {
+        let mut state = State::new(hash);
+        (0..listing.entries().len()).for_each(|at| push(&mut state, at, worked_on(at)));
+        return state;
+    };
     let mut wanted = listing.entries().iter().enumerate().peekable();
     let mut new: Vec<(usize, Option<Stat>)> = Vec::new();
     for (old, path) in state.entries_mut_with_paths() {
@@ -146,12 +155,8 @@ pub fn next(
         }
     }
     new.extend(wanted.map(|(at, _)| (at, worked_on(at))));
-    for (at, stat) in &new {
-        let entry = &listing.entries()[*at];
-        let (stat, mode) = (stat.unwrap_or_default(), mode_of(entry.kind));
-        state.dangerously_push_entry(stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
-    }
     if !new.is_empty() {
+        new.into_iter().for_each(|(at, stat)| push(&mut state, at, stat));
         state.sort_entries();
     }
     state

@@ -224,12 +224,13 @@ impl Job<'_> {
             deadline: self.deadline,
         }
         .run(objects, self.converter, self.new)?;
+        let written = plan.write.len();
+        let touched = Touched::of(&plan, self.listing, admin.clone());
+        drop(plan);
         let index = manifest::next(spare, self.commit.kind(), self.listing, done);
         let manifest = manifest::write_index(&admin, &index, self.group_write)
             .map_err(failed("write the index of", self.new))?;
-        let written = plan.write.len();
         let reused = self.listing.entries().len() - written;
-        let touched = Touched::of(&plan, self.listing, admin);
         Ok(Done { written, reused, manifest: Some(manifest), touched })
     }
 
