@@ -1,13 +1,16 @@
 //! **retire**: trees past their time, and objects that no tree needs.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use gix::ObjectId;
 
 use super::pass::Pass;
 use crate::git;
+use crate::publish::retain::Removal;
 use crate::publish::state::{Retired, seconds};
 use crate::publish::{AtLink, retain};
 
@@ -26,7 +29,15 @@ impl Pass<'_> {
             _ => return,
         };
         let now = seconds(SystemTime::now());
-        let trees: HashSet<PathBuf> = source.layout.trees().into_iter().map(|(path, _)| path).collect();
+        let trees: HashSet<PathBuf> = match source.layout.trees() {
+            Ok(trees) => trees.into_iter().map(|(path, _)| path).collect(),
+            // A tree that we do not see now would be forgotten, and its commit's history with it.
+            Err(err) => {
+                source.leftovers = true;
+                let folder = source.layout.trees.clone();
+                return source.tell_removal(&Removal { removed: 0, failed: vec![(folder, err.to_string())] });
+            }
+        };
         let before = source.state.retired.clone();
         source.state.retired.retain(|tree| trees.contains(&tree.path) && tree.path != live);
         let known: HashSet<PathBuf> = source.state.retired.iter().map(|tree| tree.path.clone()).collect();
@@ -36,29 +47,19 @@ impl Pass<'_> {
         let end = source.state.retired.len().saturating_sub(usize::from(published.is_some()));
         source.state.retired.splice(end..end, unknown.map(|path| Retired::unknown(path.clone(), now)));
         let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
-        let mut removal = retain::Removal::default();
+        let mut removal = Removal::default();
         let parked = source.park(&doomed, &mut removal);
         for tree in doomed.iter().filter(|tree| Some(*tree) != parked.as_ref()) {
             retain::remove(&source.lock, &source.layout, tree, &mut removal);
         }
         // One that will not go keeps its age.
-        source.state.retired.retain(|tree| !doomed.contains(&tree.path) || tree.path.exists());
+        source.state.retired.retain(|tree| !doomed.contains(&tree.path) || may_be_there(&tree.path));
         let mut untidy = source.leftovers && !source.tidy();
         let all = published.is_some() || source.leftovers;
         if all {
             removal.and_swept(retain::sweep(&source.lock, &source.layout));
         }
-        if let Some((path, reason)) = removal.failed.first() {
-            source.metrics.removal_failures(removal.failed.len() as u64);
-            let first = source.warned_removal.replace(path.clone()).as_ref() != Some(path);
-            if first {
-                tracing::warn!(
-                    count = removal.failed.len(),
-                    "cannot remove `{}` yet: {reason}",
-                    path.display()
-                );
-            }
-        }
+        source.tell_removal(&removal);
         if source.state.retired != before
             && let Err(err) = source.state.save(&source.lock, &source.layout)
         {
@@ -74,7 +75,7 @@ impl Pass<'_> {
     /// What no tree needs any more. Whether the next pass need not try again.
     fn retire_objects(&mut self, published: bool) -> bool {
         let source = &mut *self.source;
-        let kept: Vec<ObjectId> = source.kept_commits().collect();
+        let Ok(kept) = source.kept_commits() else { return false };
         let tidied = source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
         // Once more, soon: objects that are lost would make it fail for ever.
         let tidy = tidied.is_ok() || !published;
@@ -92,4 +93,9 @@ impl Pass<'_> {
         source.measure_disk();
         tidy
     }
+}
+
+/// Only the disk's word that it is gone counts.
+fn may_be_there(path: &Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(err) if err.kind() == io::ErrorKind::NotFound)
 }
