@@ -85,6 +85,8 @@ impl Source {
         let on_disk = |err| Failure::of(Stage::Resolve, &publish::Error::io("look at", &layout.root)(err));
         // Before anything is written: it hears of every failed write since.
         let disk = Disk::open(&layout.root).map_err(on_disk)?;
+        // A kill may have come between the last swap and its flush.
+        let link_unflushed = disk.is_durable(config.durable);
         let new_root = !layout.store.join("HEAD").exists();
         let (store, remote, state, folds_case) = Self::prepare(&config, &layout, &lock)?;
         let holds_modes = holds_modes(&layout.state).map_err(on_disk)?;
@@ -108,7 +110,7 @@ impl Source {
             inherited: HashSet::new(),
             new_root,
             flushed: HashSet::new(),
-            link_unflushed: false,
+            link_unflushed,
             holds_modes,
             verified: verify::Progress::default(),
             repairing: false,
@@ -167,12 +169,7 @@ impl Source {
             tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
         let mut swept = retain::sweep(&self.lock, &self.layout);
-        // Without a time-out the replaced trees that readers still see are spare enough.
-        for spare in
-            self.layout.spares().unwrap_or_default().iter().filter(|_| self.policy().timeout.is_none())
-        {
-            retain::remove(&self.lock, &self.layout, spare, &mut swept);
-        }
+        self.give_up_spares_of_others(&mut swept);
         if swept.removed > 0 {
             tracing::info!(count = swept.removed, "removed leftovers of an earlier run");
         }
@@ -332,6 +329,18 @@ impl Source {
             self.inherited.insert(parked);
         }
         Some(tree)
+    }
+
+    /// What was kept for builds with other settings goes. Without a time-out all of it: the replaced trees that readers still see
+    /// are spare enough.
+    fn give_up_spares_of_others(&self, removal: &mut retain::Removal) {
+        let ours = self.policy().timeout.map(|_| self.layout.spare_of(&self.settings()));
+        // One that cannot be seen now is seen by the sweep, which says so.
+        for spare in self.layout.spares().unwrap_or_default() {
+            if ours.as_ref() != Some(&spare) {
+                retain::remove(&self.lock, &self.layout, &spare, removal);
+            }
+        }
     }
 
     /// Counts what could not be removed, and says so once.

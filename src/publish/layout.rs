@@ -6,7 +6,6 @@
 //! first one is still being read; the last component is the commit in every case.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -144,9 +143,11 @@ impl Layout {
     /// Where a tree is kept for the next build, out of the readers' sight. The name tells the settings it was built with: no memory of
     /// them can be lost, or be about another tree.
     pub fn spare_of(&self, settings: &str) -> PathBuf {
-        let mut hasher = DefaultHasher::new();
-        settings.hash(&mut hasher);
-        self.state.join(format!("{SPARE}{:016x}", hasher.finish()))
+        // Not the standard library's hash, which another version of it may change.
+        let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+        hasher.update(settings.as_bytes());
+        let hash = hasher.try_finalize().expect("no settings are made to collide");
+        self.state.join(format!("{SPARE}{hash}"))
     }
 
     /// Every tree that is kept for a next build. An error: nobody can say.
@@ -386,6 +387,15 @@ mod tests {
         fs::write(layout.trees.join("file"), "").unwrap();
         assert_eq!(layout.strays().unwrap().len(), 4);
         assert!(layout.trees().unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_name_of_a_spare_is_the_same_in_every_version() {
+        let (_dir, layout) = world();
+        let spare = layout.spare_of("abc");
+        assert_eq!(spare, layout.state.join("spare-a9993e364706816aba3e25717850c26c9cd0d89d"));
+        fs::create_dir(&spare).unwrap();
+        assert_eq!(layout.spares().unwrap(), [spare]);
     }
 
     #[test]
