@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use gix::ObjectId;
 
+use super::failure::Failure;
 use super::pass::Pass;
+use crate::error::Remedy;
 use crate::git;
 use crate::publish::retain::Removal;
 use crate::publish::state::{Retired, seconds};
@@ -18,16 +20,47 @@ impl Pass<'_> {
     /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
     /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
     pub(super) fn retire(&mut self, published: Option<ObjectId>) {
+        let Some(mut removal) = self.expire(published.is_some()) else { return };
+        let source = &mut *self.source;
+        let mut untidy = source.leftovers && !source.tidy();
+        let all = published.is_some() || source.leftovers;
+        if all {
+            removal.and_swept(retain::sweep(&source.lock, &source.layout));
+        }
+        source.tell_removal(&removal);
+        if all {
+            untidy |= !self.retire_objects(published.is_some());
+        }
+        self.source.leftovers = untidy || !removal.failed.is_empty();
+    }
+
+    /// The same after a pass that published nothing: what is past its time may be the room that the next one needs. If there was
+    /// none and nothing is past its time, what is kept for the next build goes: built from nothing it is still built.
+    pub(super) fn retire_unpublished(&mut self, failure: Option<&Failure>) {
+        let is_stopped = failure.is_some_and(|failure| failure.remedy == Remedy::Stopped);
+        if is_stopped || self.settle_link().is_err() {
+            return;
+        }
+        let Some(mut removal) = self.expire(false) else { return };
+        let source = &mut *self.source;
+        if removal.removed == 0 && failure.is_some_and(Failure::asks_for_room) {
+            source.give_up_spares(&mut removal);
+        }
+        if removal.removed > 0 {
+            source.measure_disk();
+        }
+        source.tell_removal(&removal);
+        source.leftovers |= !removal.failed.is_empty();
+    }
+
+    /// Trees past their time leave. `None` if nobody can say which these are.
+    fn expire(&mut self, published: bool) -> Option<Removal> {
         let source = &mut *self.source;
         // After a power cut the link may still lead to the tree that was replaced.
         if source.link_unflushed {
-            return;
+            return None;
         }
-        let Ok(at_link) = source.layout.at_link() else { return };
-        let live = match &at_link {
-            AtLink::Tree { path, .. } => path.clone(),
-            _ => return,
-        };
+        let Ok(AtLink::Tree { path: live, .. }) = source.layout.at_link() else { return None };
         let now = seconds(SystemTime::now());
         let trees: HashSet<PathBuf> = match source.layout.trees() {
             Ok(trees) => trees.into_iter().map(|(path, _)| path).collect(),
@@ -35,7 +68,8 @@ impl Pass<'_> {
             Err(err) => {
                 source.leftovers = true;
                 let folder = source.layout.trees.clone();
-                return source.tell_removal(&Removal { removed: 0, failed: vec![(folder, err.to_string())] });
+                source.tell_removal(&Removal { removed: 0, failed: vec![(folder, err.to_string())] });
+                return None;
             }
         };
         let before = source.state.retired.clone();
@@ -44,7 +78,7 @@ impl Pass<'_> {
         // Trees of an earlier agent, or of a crash between swap and save: replaced now, as far as we know.
         let unknown = trees.iter().filter(|path| **path != live && !known.contains(*path));
         // The one that was replaced a moment ago stays the youngest: readers had it until then.
-        let end = source.state.retired.len().saturating_sub(usize::from(published.is_some()));
+        let end = source.state.retired.len().saturating_sub(usize::from(published));
         source.state.retired.splice(end..end, unknown.map(|path| Retired::unknown(path.clone(), now)));
         let doomed = retain::doomed(&source.state.retired, &live, source.policy(), now);
         let mut removal = Removal::default();
@@ -54,22 +88,14 @@ impl Pass<'_> {
         }
         // One that will not go keeps its age.
         source.state.retired.retain(|tree| !doomed.contains(&tree.path) || may_be_there(&tree.path));
-        let mut untidy = source.leftovers && !source.tidy();
-        let all = published.is_some() || source.leftovers;
-        if all {
-            removal.and_swept(retain::sweep(&source.lock, &source.layout));
-        }
-        source.tell_removal(&removal);
         if source.state.retired != before
             && let Err(err) = source.state.save(&source.lock, &source.layout)
         {
-            untidy = true;
+            // The next good pass saves it, with all that is to be tidied.
+            source.leftovers = true;
             tracing::warn!("{err}");
         }
-        if all {
-            untidy |= !self.retire_objects(published.is_some());
-        }
-        self.source.leftovers = untidy || !removal.failed.is_empty();
+        Some(removal)
     }
 
     /// What no tree needs any more. Whether the next pass need not try again.

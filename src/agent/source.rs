@@ -343,6 +343,14 @@ impl Source {
         }
     }
 
+    /// On a volume without room: all that is on disk for the next build only goes. Readers are promised none of it.
+    pub(super) fn give_up_spares(&self, removal: &mut retain::Removal) {
+        self.give_up_spares_of_others(removal);
+        if let Some(spare) = self.spare() {
+            retain::remove(&self.lock, &self.layout, &spare.path, removal);
+        }
+    }
+
     /// Counts what could not be removed, and says so once.
     pub(super) fn tell_removal(&mut self, removal: &retain::Removal) {
         let Some((path, reason)) = removal.failed.first() else { return };
