@@ -83,6 +83,32 @@ fn a_full_volume_keeps_what_is_published_until_there_is_room() {
     recovers(&synced, &agent, &large);
 }
 
+/// The pack of the last commit has no room beside a tree that was replaced, and nobody frees any but the agent.
+fn makes_room_by_itself(args: &[&str]) {
+    let synced = Synced::new();
+    let Some(_volume) = Volume::at_root(&synced, "size=6m") else { return };
+    let agent = patient(&synced).args(args.iter().copied()).start();
+    recovers(&synced, &agent, &synced.repo.head());
+    for content in [noise(3 << 20), "1\n".to_owned()] {
+        let next = synced.repo.commit(&[("large.py", &content)]);
+        agent.wait_for_text(&format!(r#""msg":"published","commit":"{next}""#), PATIENCE);
+    }
+    let last = synced.repo.commit(&[("other.py", &noise(3 << 19))]);
+    agent.wait_for_text("the volume is full", PATIENCE);
+    recovers(&synced, &agent, &last);
+}
+
+#[test]
+fn a_volume_that_is_full_of_a_tree_past_its_time_is_used_again_without_anybody() {
+    makes_room_by_itself(&["--stale-worktree-timeout=5s"]);
+}
+
+#[test]
+fn a_volume_that_is_full_of_what_is_for_the_next_build_is_used_again_without_anybody() {
+    makes_room_by_itself(&["--stale-worktree-timeout=0s"]);
+    makes_room_by_itself(&[]);
+}
+
 #[test]
 fn a_volume_that_others_fill_is_used_again_when_they_make_room() {
     let synced = Synced::new();

@@ -87,6 +87,11 @@ pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Fail
     let mut pass =
         Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
     let outcome = pass.run();
+    match &outcome {
+        Ok(Outcome::Unchanged | Outcome::Published(_)) => {}
+        Ok(Outcome::Rejected { .. }) => pass.retire_unpublished(None),
+        Err(failure) => pass.retire_unpublished(Some(failure)),
+    }
     for stage in Stage::ALL {
         if let Some(took) = pass.took.get(stage.name()) {
             pass.source.metrics.stage(stage, *took);

@@ -26,7 +26,7 @@ use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::disk::{self, Point, Writable};
-use crate::error::{Advice, OnDisk, Remedy};
+use crate::error::{Advice, NO_ROOM, OnDisk, Remedy};
 use crate::git::order::in_pack_order;
 use crate::git::pack::{self, WORTH_STREAMING};
 use crate::git::store::Objects;
@@ -68,10 +68,7 @@ impl Advice for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Disk(err) => err.hint(),
-            Error::NoRoom(_) => Some(
-                "free some space or make the volume larger; nothing was written, and what is published stays"
-                    .into(),
-            ),
+            Error::NoRoom(_) => Some(NO_ROOM.into()),
             Error::Damaged { .. } | Error::Expired(_) => None,
         }
     }
