@@ -267,3 +267,27 @@ fn objects_that_cannot_be_set_aside_stay_in_use_with_their_shallow_list() {
     world.once(&["--depth=1"]);
     world.shows(&next);
 }
+
+#[test]
+fn what_somebody_has_in_the_pack_folder_of_their_clone_stays_there() {
+    let world = Synced::new();
+    let git_dir = shallow_clone(&world);
+    let folder = git_dir.join("objects/pack");
+    let pack = names(&folder).into_iter().find(|name| name.ends_with(".pack")).expect("a pack");
+    let theirs = [
+        folder.join(&pack).with_extension("keep"),
+        folder.join("pack-1111111111111111111111111111111111111111.pack"),
+        folder.join("pack-2222222222222222222222222222222222222222.idx"),
+        git_dir.join("tmp_notes"),
+        git_dir.join(".tmp-backup"),
+    ];
+    let of_the_dead = [folder.join("tmp_pack_0"), folder.join("tmp_idx_0"), git_dir.join("shallow.lock")];
+    theirs.iter().chain(&of_the_dead).for_each(|path| fs::write(path, "x").unwrap());
+    world.once(&[]);
+    world.once(&[]);
+    assert!(!git_dir.join("dagsync").exists());
+    let gone: Vec<_> = theirs.iter().filter(|path| !path.exists()).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+    let still: Vec<_> = of_the_dead.iter().filter(|path| path.exists()).collect();
+    assert!(still.is_empty(), "{still:?}");
+}
