@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +13,8 @@ use std::time::Duration;
 use dagsync::git::pack::{Error, stream_blob};
 use dagsync::git::{Store, pack};
 use gix::ObjectId;
+use gix::zlib::Compression;
+use gix::zlib::stream::deflate;
 use support::observe::sidecar;
 use support::repo::run_with_input;
 use support::{Agent, GitServer, Repo, temp};
@@ -216,4 +218,21 @@ fn loose_blobs_are_streamed_and_damage_is_noticed() {
     fs::remove_file(&to).unwrap();
     let missing = stream_blob(&objects, &id, &mut Vec::new(), &go_on);
     assert!(matches!(missing, Err(Error::Damaged(_))), "{missing:?}");
+}
+
+#[test]
+fn a_loose_blob_that_never_ends_is_cut_off_where_it_should_have_ended() {
+    let dir = temp();
+    let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
+    let id = ObjectId::from_hex(&[b'5'; 40]).unwrap();
+    let file = store.dir().join("objects/55").join("5".repeat(38));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let bomb = [b"blob 5000000\0".to_vec(), vec![0; 64 * MIB]].concat();
+    let mut deflated = deflate::Write::new(File::create(&file).unwrap(), Compression::DEFAULT);
+    deflated.write_all(&bomb).unwrap();
+    deflated.flush().unwrap();
+    let mut out = Vec::new();
+    let said = stream_blob(&store.objects().unwrap(), &id, &mut out, &AtomicBool::new(false));
+    assert!(matches!(&said, Err(Error::Damaged(why)) if why.contains("longer")), "{said:?}");
+    assert!(out.len() <= 5_000_000, "{} bytes came", out.len());
 }

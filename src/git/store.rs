@@ -3,8 +3,8 @@
 //! Nothing in it is precious: any damage is answered by fetching again, never by touching what is published. The caller
 //! holds the lock of the root, so every `*.lock` found here at the start belonged to somebody who is dead.
 //!
-//! What a crash leaves: temporary packs, `.keep` files, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
-//! lines were not written. [`Store::open`] removes the first four, [`Store::tidy_shallow`] mends the last.
+//! What a crash leaves: temporary packs, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
+//! lines were not written. [`Store::open`] removes the first three, [`Store::tidy_shallow`] mends the last.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -357,18 +357,24 @@ impl Store {
         }
     }
 
+    /// A whole pack's `.keep` is somebody's wish: we never make one. In a store that is not ours a pack without its index, or
+    /// an index without its pack, may be all that somebody has of it; there only names go that a fetch gives its own.
     pub(super) fn remove_leftovers(&self) -> io::Result<()> {
         let has = |path: &Path, ext: &str| path.extension() == Some(OsStr::new(ext));
+        // A store whose mark a crash kept from being written is new, and nobody's.
+        let ours = self.is_ours() || !self.dir.join("config").exists();
         for dir in [self.dir.clone(), self.pack_dir()] {
             for entry in entries(&dir)? {
                 let path = entry.path();
                 let name = entry.file_name();
-                let temporary = name.as_encoded_bytes().starts_with(b".tmp")
-                    || name.as_encoded_bytes().starts_with(b"tmp_");
+                let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
+                let temporary = ["tmp_pack_", "tmp_idx_", "tmp_object_"].into_iter().any(begins)
+                    || ours && (begins(".tmp") || begins("tmp_"));
                 let lonely = has(&path, "pack") && !path.with_extension("idx").exists()
                     || has(&path, "idx") && !path.with_extension("pack").exists()
-                    || has(&path, "rev") && !path.with_extension("idx").exists();
-                if has(&path, "lock") || has(&path, "keep") || temporary || lonely {
+                    || has(&path, "rev") && !path.with_extension("idx").exists()
+                    || has(&path, "keep") && !path.with_extension("pack").exists();
+                if has(&path, "lock") || temporary || ours && lonely {
                     remove_any(Point::StoreLeftoverRemove, &path)?;
                 }
             }

@@ -17,7 +17,7 @@ use gix_pack::{data, index};
 
 use super::content::{Arrival, Content};
 use super::delta::{Applier, Target as _};
-use super::inflate::Inflater;
+use super::inflate::{Inflater, longer};
 use super::resolve::{entry, header, whole};
 use super::{Error, IN_MEMORY, check};
 use crate::git::store::Objects;
@@ -231,9 +231,13 @@ fn read_loose(
     let mut input = BufReader::with_capacity(64 << 10, file);
     let mut head = Vec::new();
     let mut begun: Option<(Kind, Arrival<'_>)> = None;
+    // What may still come: its own header says it, in the first piece.
+    let mut left = 0_u64;
+    let bounded = |left: u64, piece: &[u8]| left.checked_sub(piece.len() as u64).ok_or_else(longer);
     inflater.pieces(&mut input, u64::MAX, &mut |piece| {
         check(interrupt)?;
         if let Some((_, arrival)) = &mut begun {
+            left = bounded(left, piece)?;
             return arrival.write(piece);
         }
         head.extend_from_slice(piece);
@@ -246,12 +250,13 @@ fn read_loose(
         if let Some(to) = to.take() {
             arrival = arrival.to(to);
         }
+        left = bounded(size, &head[used..])?;
         arrival.begin(size)?;
         arrival.write(&head[used..])?;
         begun = Some((kind, arrival));
         Ok(())
     })?;
     let (kind, arrival) = begun.ok_or_else(|| Error::damaged("a loose object without a header"))?;
-    // A size that lies is found by the hash, which covers it.
+    // One that is shorter is found by the hash, which covers the size.
     Ok((kind, arrival.finish()?))
 }
