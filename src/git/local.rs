@@ -16,7 +16,7 @@ use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind};
 use super::error::Error;
 use super::pack::Packs;
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
-use super::store::{Objects, Store};
+use super::store::{Objects, Store, bounded};
 
 pub(super) struct Local {
     path: PathBuf,
@@ -72,7 +72,8 @@ impl Local {
         let repo = self.open()?;
         let ours = store.objects()?;
         let packed = Packs::of(&ours);
-        let theirs = (*repo.objects).clone();
+        let theirs = bounded(repo.objects.store_ref().path().to_owned(), repo.object_hash());
+        let theirs = theirs.map_err(|err| self.unopened(&err))?;
         let copy = Copy { upstream: self, theirs, ours: &ours, packed: &packed, store, interrupt };
         let (missing, boundary) = copy.plan(wants, depth, &shallow_of(&repo))?;
         let fetched = if missing.is_empty() { Fetched::default() } else { copy.write(missing)? };
@@ -92,6 +93,10 @@ impl Local {
                 },
             }),
         }
+    }
+
+    fn unopened(&self, err: &std::io::Error) -> Error {
+        Error::Local { path: self.path.clone(), reason: err.to_string() }
     }
 
     fn error(&self, err: &gix::Error) -> Error {
