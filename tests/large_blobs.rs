@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dagsync::git::pack::{Error, read_blob, stream_blob};
+use dagsync::git::pack::{Error, MOST_OBJECTS, read_blob, stream_blob};
 use dagsync::git::{Store, pack};
 use gix::ObjectId;
 use support::observe::sidecar;
@@ -201,7 +201,7 @@ fn an_object_of_one_byte_never_takes_the_memory_of_its_base() {
             Pack::claiming(2).object(code, &base).reference_delta(&base_id.to_string(), &delta).finish();
         let dir = temp();
         let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
-        pack::receive(&store, &mut &bytes[..], None, &go_on).unwrap();
+        pack::receive(&store, &mut &bytes[..], None, MOST_OBJECTS, &go_on).unwrap();
         let objects = store.objects().unwrap();
         let id = id_of(kind, b"x");
         let mut buffer = Vec::new();
@@ -228,7 +228,7 @@ fn store_of(repo: &Repo, dir: &Path, options: &[&str]) -> Store {
     command.args(["pack-objects", "--all", "--revs", "--stdout", "-q"]).args(options);
     let packed = run_with_input(&mut command, b"");
     assert!(packed.status.success());
-    pack::receive(&store, &mut &packed.stdout[..], None, &AtomicBool::new(false)).unwrap();
+    pack::receive(&store, &mut &packed.stdout[..], None, MOST_OBJECTS, &AtomicBool::new(false)).unwrap();
     store
 }
 

@@ -28,7 +28,7 @@ use gix::objs::{Find as _, Kind};
 use super::store::{Objects, Store};
 pub use compact::{Compacted, compact};
 pub(super) use packs::Packs;
-pub use receive::{Received, receive};
+pub use receive::{MOST_OBJECTS, Received, receive};
 
 /// Larger objects are never in memory as a whole. One is made of a base and a delta, so three times this may be held.
 const IN_MEMORY: u64 = 8 << 20;
@@ -150,7 +150,13 @@ pub(super) fn write(
             copy::stream(&packs, &source, objects, &folder, interrupt, &mut put)?;
             writer.flush().map_err(|err| (None, Error::Output(err)))
         });
-        let received = receive(store, &mut io::BufReader::with_capacity(64 << 10, reader), None, interrupt);
+        let received = receive(
+            store,
+            &mut io::BufReader::with_capacity(64 << 10, reader),
+            None,
+            MOST_OBJECTS,
+            interrupt,
+        );
         (copier.join(), received)
     });
     let copied = copied.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
