@@ -199,6 +199,19 @@ fn pack_header_with_4G_objects_is_an_error() {
 }
 
 #[test]
+fn more_objects_than_a_bounded_history_can_have_are_refused() {
+    let (_root, repo) = served();
+    let (server, hostile) = over(&repo, |_, real| {
+        real.with_pack(|pack| *pack = Pack::claiming(104_001).object(ObjectKind::Blob, b"one").finish())
+    });
+    let site = Site::new();
+    let args = ["--max-entries=1000", "--depth=1"];
+    site.fails(&server.url(), &args, &["it is of 104001 objects, 104000 at most can be wanted"]);
+    hostile.store(false, Ordering::SeqCst);
+    site.publishes(&server.url(), &args, &repo.head());
+}
+
+#[test]
 fn an_empty_packet_in_the_sideband_is_no_panic() {
     let (_root, repo) = served();
     let ways: [fn(Answer) -> Answer; 3] = [

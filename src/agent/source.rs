@@ -144,7 +144,8 @@ impl Source {
         }
         let folds = folds_case(&layout.state)
             .map_err(|err| on_disk(publish::Error::io("write to", &layout.state)(err)))?;
-        let remote = Remote::new(&config.repo, &config.http).map_err(in_git)?;
+        let mut remote = Remote::new(&config.repo, &config.http).map_err(in_git)?;
+        remote.expect_entries(config.limits.entries);
         Ok((store, remote, state, folds))
     }
 

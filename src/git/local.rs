@@ -16,7 +16,7 @@ use gix::objs::{Exists as _, Find as _, FindHeader as _, Header, Kind};
 use super::error::Error;
 use super::pack::Packs;
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
-use super::store::{Objects, Store};
+use super::store::{Objects, Store, bounded};
 
 /// No tree, commit or tag is larger: a tree of this size has a million entries.
 const LARGEST: u64 = 64 << 20;
@@ -75,7 +75,8 @@ impl Local {
         let repo = self.open()?;
         let ours = store.objects()?;
         let packed = Packs::of(&ours);
-        let theirs = (*repo.objects).clone();
+        let theirs = bounded(repo.objects.store_ref().path().to_owned(), repo.object_hash());
+        let theirs = theirs.map_err(|err| self.unopened(&err))?;
         let copy = Copy { upstream: self, theirs, ours: &ours, packed: &packed, store, interrupt };
         let (missing, boundary) = copy.plan(wants, depth, &shallow_of(&repo))?;
         let fetched = if missing.is_empty() { Fetched::default() } else { copy.write(missing)? };
@@ -95,6 +96,10 @@ impl Local {
                 },
             }),
         }
+    }
+
+    fn unopened(&self, err: &std::io::Error) -> Error {
+        Error::Local { path: self.path.clone(), reason: err.to_string() }
     }
 
     fn error(&self, err: &gix::Error) -> Error {

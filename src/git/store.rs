@@ -18,6 +18,7 @@ use gix::{ObjectId, oid};
 
 use super::bases::Bases;
 use super::error::Error;
+use super::pack;
 use crate::disk::{self, Point, make_dirs, remove_any};
 
 /// A handle to read objects with; cheap to clone, one a thread.
@@ -85,7 +86,7 @@ impl Store {
 
     /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
     pub fn objects(&self) -> Result<Objects, Error> {
-        let open = || gix::odb::at(self.dir.join("objects"), self.hash);
+        let open = || bounded(self.dir.join("objects"), self.hash);
         // Folders that somebody removed while we run are made again before it counts as an error.
         let opened = open().or_else(|_| self.lay_out().and_then(|()| open()));
         let mut objects = opened.map_err(|err| self.error(&err))?;
@@ -384,6 +385,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A reader that refuses what would take more memory than an object of ordinary size: gix asks for room for the largest object of
+/// a chain of deltas, so a blob of one byte may cost as much as its base.
+pub(super) fn bounded(dir: PathBuf, hash: Kind) -> io::Result<Objects> {
+    let options = gix::odb::store::init::Options {
+        alloc_limit_bytes: Some(pack::LARGEST_READ),
+        ..gix::odb::store::init::Options::default()
+    };
+    gix::odb::at_opts(dir, hash, None, options)
 }
 
 fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {

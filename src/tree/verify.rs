@@ -20,7 +20,7 @@ use gix::bstr::{BStr, BString};
 use gix::hash::Hasher;
 use gix::index::entry::{Flags, Mode};
 use gix::index::{Entry as IndexEntry, State};
-use gix::objs::{Find as _, Kind as ObjectKind};
+use gix::objs::Kind as ObjectKind;
 
 use super::attributes::{Conversion, Converter};
 use super::listed::{converter, kind_of, knows, lists_the_commit};
@@ -29,6 +29,7 @@ use super::write::join;
 use super::{CheckoutConfig, Kind, Limits, manifest, shown};
 use crate::deadline::Deadline;
 use crate::disk::open_to_read;
+use crate::git::pack::read_blob;
 use crate::git::store::Objects;
 
 /// The permissions that `fsGroup` leaves alone.
@@ -395,12 +396,9 @@ impl Look<'_> {
     /// A file whose bytes are made from the blob's.
     fn converted(&mut self, entry: &IndexEntry, rule: Conversion, file: &Path) -> io::Result<bool> {
         let mut blob = Vec::new();
-        match self.objects.try_find(&entry.id, &mut blob) {
-            Ok(Some(data)) if data.kind == ObjectKind::Blob => {}
-            _ => {
-                tracing::debug!("cannot verify a file: the object store does not have {}", entry.id);
-                return Ok(true);
-            }
+        if let Err(err) = read_blob(self.objects, &entry.id, &mut blob, self.deadline.interrupt()) {
+            tracing::debug!("cannot verify a file: its blob {} cannot be read: {err}", entry.id);
+            return Ok(true);
         }
         let wanted = rule.apply(&entry.id, &blob);
         // One byte more shows a file that is too long, however long it is.

@@ -17,7 +17,6 @@ use std::time::{Duration, SystemTime};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Stat;
 use gix::index::fs::Metadata;
-use gix::objs::Find as _;
 
 use super::attributes::Converter;
 use super::parallel::on_all_cores;
@@ -273,7 +272,11 @@ impl Writer<'_> {
     fn stream(&self, entry: &Entry, file: &Writable) -> Result<(), Error> {
         let mut out = file.at(Point::TreeFileWrite);
         let poured = pack::stream_blob(&self.objects, &entry.id, &mut out, self.apply.deadline.interrupt());
-        poured.map(|_| ()).map_err(|err| match err {
+        poured.map(|_| ()).map_err(|err| self.unread(entry, err))
+    }
+
+    fn unread(&self, entry: &Entry, err: pack::Error) -> Error {
+        match err {
             pack::Error::Output(source) | pack::Error::Disk(source) => {
                 failed("write", &join(self.dir, entry.path.as_ref()))(source)
             }
@@ -282,15 +285,14 @@ impl Writer<'_> {
                 Ok(()) => Error::Expired(Expired::Stopped),
             },
             _ => Error::Damaged { id: entry.id },
-        })
+        }
     }
 
     /// Reads the blob of an entry into `self.blob`.
     fn read(&mut self, entry: &Entry) -> Result<(), Error> {
-        match self.objects.try_find(&entry.id, &mut self.blob) {
-            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => Ok(()),
-            _ => Err(Error::Damaged { id: entry.id }),
-        }
+        let interrupt = self.apply.deadline.interrupt();
+        let read = pack::read_blob(&self.objects, &entry.id, &mut self.blob, interrupt);
+        read.map_err(|err| self.unread(entry, err))
     }
 
     fn link(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {

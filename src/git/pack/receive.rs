@@ -35,8 +35,12 @@ pub struct Received {
     pub known: Known,
 }
 
-/// Reads a pack to its end, checks every byte of it, and puts it into the store with its index. `bases` are the objects
-/// that it may have deltas of without bringing them (a thin pack); they are added to it.
+/// The most objects of a pack where nothing says how many are wanted: the largest histories have fewer. Each takes memory until all are
+/// there, and an entry need not be longer than nine bytes.
+pub const MOST_OBJECTS: u64 = 50_000_000;
+
+/// Reads a pack of up to `most` objects to its end, checks every byte of it, and puts it into the store with its index. `bases` are
+/// the objects that it may have deltas of without bringing them (a thin pack); they are added to it.
 ///
 /// # Errors
 /// Nothing is left in the store then.
@@ -44,6 +48,7 @@ pub fn receive(
     store: &Store,
     input: &mut dyn BufRead,
     bases: Option<&Objects>,
+    most: u64,
     interrupt: &AtomicBool,
 ) -> Result<Received, Error> {
     let hash = store.hash();
@@ -58,6 +63,10 @@ pub fn receive(
     arriving.read_exact(&mut header).map_err(read_error)?;
     let (_, count) = gix_pack::data::header::decode(&header)
         .map_err(|err| Error::Damaged(err.probable_cause().to_string()))?;
+    // Its header is a claim, but more than it claims are not read.
+    if u64::from(count) > most {
+        return Err(Error::Damaged(format!("it is of {count} objects, {most} at most can be wanted")));
+    }
     let mut arrival = Phase {
         hash,
         inflater: Inflater::new(),
