@@ -13,6 +13,7 @@ use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
 use super::resolve::Target;
+use super::retire::Compaction;
 use super::revision::Candidate;
 use super::source::{self, Live, Source};
 use crate::check::Verdict;
@@ -116,7 +117,10 @@ impl Pass<'_> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
         self.settle_link()?;
         let mut live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
+        // One try: if it fails, passes go on with what still works of the objects.
+        let renew = std::mem::take(&mut self.source.compaction.damaged);
         if let Some(tree) = &live
+            && !renew
             && self.is_current(tree, &target)
         {
             self.confirm(&target, tree.commit);
@@ -128,6 +132,9 @@ impl Pass<'_> {
         }
         if live.is_none() {
             self.notice_loss();
+        }
+        if renew {
+            return self.bring_from_nothing(&target, live.as_ref());
         }
         match self.bring(&target, live.as_ref()) {
             // The object store is a cache: damage in it costs one more fetch, never what is published.
@@ -161,6 +168,7 @@ impl Pass<'_> {
             false => again.failure,
         })?;
         settled.map_err(failed(Stage::Fetch))?;
+        self.source.compaction = Compaction::default();
         Ok(outcome)
     }
 

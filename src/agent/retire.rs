@@ -16,6 +16,36 @@ use crate::publish::retain::Removal;
 use crate::publish::state::{Retired, seconds};
 use crate::publish::{AtLink, retain};
 
+/// After making few packs of many failed: so many more packs until it is tried again.
+const PACKS_LATER: usize = 10;
+
+/// What came of the last try to make few packs of many.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    /// It failed: not again with fewer packs than this.
+    not_before: usize,
+    /// It met damage in something that is still needed: the next pass fetches everything again, once.
+    pub(super) damaged: bool,
+    /// That was reported.
+    warned: bool,
+}
+
+impl Compaction {
+    fn failed(&mut self, packs: usize, err: &git::pack::Error, ours: bool) {
+        self.not_before = packs + PACKS_LATER;
+        if !matches!(err, git::pack::Error::Damaged(_)) {
+            tracing::debug!("cannot make one pack of many: {err}");
+            return;
+        }
+        // Somebody's repository is not given up for the sake of fewer packs.
+        self.damaged = ours;
+        if !std::mem::replace(&mut self.warned, true) {
+            let then = if ours { "is fetched again" } else { "its packs stay as they are" };
+            tracing::warn!("the object store is damaged and {then}: {err}");
+        }
+    }
+}
+
 impl Pass<'_> {
     /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
     /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
@@ -108,13 +138,18 @@ impl Pass<'_> {
         if let Err(err) = tidied {
             tracing::debug!("cannot tidy the shallow list: {err}");
         }
-        match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
-            Ok(Some(done)) => {
-                tracing::debug!(packs = done.packs, dropped = done.dropped, "made one pack of many");
+        let packs = source.store.usage().packs;
+        if packs >= source.compaction.not_before {
+            match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
+                Ok(done) => {
+                    source.compaction = Compaction::default();
+                    if let Some(done) = done {
+                        tracing::debug!(packs = done.packs, dropped = done.dropped, "made one pack of many");
+                    }
+                }
+                // They do no harm but to speed.
+                Err(err) => source.compaction.failed(packs, &err, source.store.is_ours()),
             }
-            Ok(None) => {}
-            // They do no harm but to speed; the next publication tries again.
-            Err(err) => tracing::debug!("cannot make one pack of many: {err}"),
         }
         source.measure_disk();
         tidy

@@ -10,6 +10,7 @@ use gix::{ObjectId, oid};
 
 use super::failure::Failure;
 use super::files;
+use super::retire::Compaction;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
 use crate::git::{self, Remote, Store};
@@ -42,6 +43,8 @@ pub struct Source {
     pub(super) warned_removal: Option<PathBuf>,
     /// Something could not be removed or done, and is tried again.
     pub(super) leftovers: bool,
+    /// How making few packs of many goes.
+    pub(super) compaction: Compaction,
     /// The disk, for flushing what is to be published.
     pub(super) disk: Disk,
     /// Trees of an earlier process, which may not have been flushed.
@@ -106,6 +109,7 @@ impl Source {
             warned_shadow: None,
             warned_removal: None,
             leftovers: false,
+            compaction: Compaction::default(),
             disk,
             inherited: HashSet::new(),
             new_root,

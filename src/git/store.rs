@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Whether the store is of our making, not somebody's that was taken over.
-    pub(super) fn is_ours(&self) -> bool {
+    pub fn is_ours(&self) -> bool {
         self.dir.join(OURS).exists()
     }
 
