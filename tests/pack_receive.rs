@@ -332,3 +332,42 @@ fn a_pack_of_more_objects_than_can_be_wanted_is_refused_before_they_take_memory(
     assert!(empty.files().is_empty(), "{:?}", empty.files());
     assert_eq!(receive(&three(3), 3).unwrap().objects, 3);
 }
+
+#[test]
+fn a_chain_of_deltas_may_be_as_long_as_git_makes_them_and_no_longer() {
+    let texts: Vec<String> = (0..=4096).map(|n| format!("text {n}")).collect();
+    let id =
+        |text: &str| gix::objs::compute_hash(Kind::Sha1, gix::objs::Kind::Blob, text.as_bytes()).unwrap();
+    let step = |pack: Pack, pair: &[String]| {
+        let base = u8::try_from(pair[0].len()).unwrap();
+        pack.reference_delta(&id(&pair[0]).to_string(), &delta(base, pair[1].as_bytes()))
+    };
+    for (deltas, good) in [(4095, true), (4096, false)] {
+        let texts = &texts[..=deltas];
+        let pack = Pack::claiming(texts.len() as u32);
+        // Made when all is there: the base comes last.
+        let late = texts.windows(2).rev().fold(pack, step).object(ObjectKind::Blob, texts[0].as_bytes());
+        // Made while they come: the base of each is the entry before it.
+        let mut early = Pack::claiming(texts.len() as u32).object(ObjectKind::Blob, texts[0].as_bytes());
+        let mut entry = early.len() - 12;
+        for pair in texts.windows(2) {
+            let begin = early.len();
+            let base = u8::try_from(pair[0].len()).unwrap();
+            early = early.offset_delta(entry as u64, &delta(base, pair[1].as_bytes()));
+            entry = early.len() - begin;
+        }
+        for pack in [late.finish(), early.finish()] {
+            let empty = Empty::new(Kind::Sha1);
+            match empty.take(&pack, 65_536, false) {
+                Ok(received) => assert!(good && received.objects == deltas as u64 + 1, "{deltas}"),
+                Err(err) => {
+                    assert!(
+                        !good && err.to_string() == "a chain of more than 4095 deltas",
+                        "{deltas}: {err}"
+                    );
+                    assert!(empty.files().is_empty(), "{:?}", empty.files());
+                }
+            }
+        }
+    }
+}

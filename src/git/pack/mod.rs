@@ -12,6 +12,7 @@ mod copy;
 mod deflate;
 mod delta;
 mod file;
+mod frames;
 mod index;
 mod inflate;
 mod packs;
@@ -38,6 +39,9 @@ pub(super) const LARGEST_READ: usize = 3 * IN_MEMORY as usize;
 
 /// A delta of a few bytes can ask for an object that fills every disk. None in a DAG repository is larger than this.
 const LARGEST_DELTA: u64 = 4 << 30;
+
+/// No chain of deltas is longer, git makes none; one that is may go in a circle.
+const LONGEST_CHAIN: usize = 4095;
 
 /// What can go wrong with a pack.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,10 @@ pub(super) struct Object {
     /// Of the object, not of its entry.
     pub(super) size: u64,
     pub(super) kind: Kind,
+}
+
+fn chain_too_long() -> Error {
+    Error::Damaged(format!("a chain of more than {LONGEST_CHAIN} deltas"))
 }
 
 fn check(interrupt: &AtomicBool) -> Result<(), Error> {

@@ -19,11 +19,8 @@ use super::content::{Arrival, Content};
 use super::delta::{Applier, Target as _};
 use super::inflate::{Inflater, longer};
 use super::resolve::{entry, header, whole};
-use super::{Error, IN_MEMORY, check};
+use super::{Error, IN_MEMORY, LONGEST_CHAIN, check};
 use crate::git::store::Objects;
-
-/// No chain of deltas is longer; one that is goes in a circle. git allows 4,095.
-const LONGEST_CHAIN: usize = 1 << 16;
 
 /// A pack and its index.
 pub(super) struct Pack {

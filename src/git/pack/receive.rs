@@ -18,7 +18,7 @@ use super::file::PackFile;
 use super::inflate::Inflater;
 use super::recent::Recent;
 use super::resolve::{Base, Pending, resolve};
-use super::{Error, IN_MEMORY, Object, check};
+use super::{Error, IN_MEMORY, LONGEST_CHAIN, Object, chain_too_long, check};
 use crate::git::known::Known;
 use crate::git::store::{Objects, Store};
 
@@ -169,7 +169,7 @@ impl Phase {
         if size <= IN_MEMORY {
             let data = self.inflater.whole(arriving, size)?;
             let id = id_of(self.hash, kind, &data)?;
-            self.recent.put(offset, kind, data);
+            self.recent.put(offset, kind, data, 0);
             return Ok(id);
         }
         let mut hasher = begun(self.hash, kind, size);
@@ -195,11 +195,14 @@ impl Phase {
         }
         let delta = self.inflater.whole(arriving, size)?;
         let small = sizes(&delta).is_some_and(|(_, result, _)| result <= IN_MEMORY);
-        let Some((kind, base)) = self.recent.get(base).filter(|_| small) else { return Ok(None) };
+        let Some((kind, base, depth)) = self.recent.get(base).filter(|_| small) else { return Ok(None) };
+        if depth >= LONGEST_CHAIN {
+            return Err(chain_too_long());
+        }
         let data = apply(base, &delta)?;
         let id = id_of(self.hash, kind, &data)?;
         let size = data.len() as u64;
-        self.recent.put(offset, kind, data);
+        self.recent.put(offset, kind, data, depth + 1);
         Ok(Some((kind, size, id)))
     }
 }
