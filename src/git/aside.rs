@@ -30,11 +30,11 @@ impl Store {
         let (objects, shallow) = (self.dir().join(ASIDE), self.dir().join(SHALLOW_ASIDE));
         let clear = || -> io::Result<()> {
             // A list without its objects is of those in use: it was moved, and they could not be.
-            if objects.exists() {
+            if objects.is_dir() {
                 remove_any(Point::StoreAsideClear, &shallow)?;
-                remove_any(Point::StoreAsideClear, &objects)?;
             }
-            Ok(())
+            // Also what is no folder: it would be in the way.
+            remove_any(Point::StoreAsideClear, &objects)
         };
         clear().map_err(|err| self.error(&err))?;
         let set_aside = || -> io::Result<()> {
