@@ -64,15 +64,25 @@ impl Advice for OnDisk {
     }
 }
 
+const NO_INODES: &str = "the volume has no inodes left (`df -i`): remove files, or make it larger";
+const FULL: &str = "the volume is full (`df`): free some space, or make it larger";
+const NO_QUOTA: &str = "the quota of the volume is used up: free some space, or raise it";
+/// The hint of a tree that does not fit.
+pub const NO_ROOM: &str =
+    "free some space or make the volume larger; nothing was written, and what is published stays";
+
+/// Whether a hint asks for room. Every way that leads from a failed system call to the end of a pass keeps the hint.
+pub fn asks_for_room(hint: &str) -> bool {
+    [NO_INODES, FULL, NO_QUOTA, NO_ROOM].contains(&hint)
+}
+
 /// What a human can do about a failed system call on `path`.
 pub fn hint_of(err: &io::Error, path: &Path) -> Option<&'static str> {
     let hint = match Errno::from_io_error(err)? {
         // One errno for two ends: a volume of many small files runs out of inodes first, and `df` shows room then.
-        Errno::NOSPC if has_no_inodes(path) => {
-            "the volume has no inodes left (`df -i`): remove files, or make it larger"
-        }
-        Errno::NOSPC => "the volume is full (`df`): free some space, or make it larger",
-        Errno::DQUOT => "the quota of the volume is used up: free some space, or raise it",
+        Errno::NOSPC if has_no_inodes(path) => NO_INODES,
+        Errno::NOSPC => FULL,
+        Errno::DQUOT => NO_QUOTA,
         Errno::ACCESS | Errno::PERM => "check who owns the volume, and `fsGroup`",
         Errno::ROFS => {
             "the root's volume has to be writable; after an error of the disk the kernel makes it read-only"
@@ -112,6 +122,8 @@ mod tests {
             let err = OnDisk::new("write", Path::new("/nonexistent/file"))(errno.into());
             assert!(err.hint().is_some_and(|hint| hint.contains(word)), "{err}: {:?}", err.hint());
             assert_eq!(err.remedy(), Remedy::Retry { after: None });
+            let is_about_room = matches!(errno, Errno::NOSPC | Errno::DQUOT);
+            assert_eq!(err.hint().is_some_and(|hint| asks_for_room(&hint)), is_about_room, "{err}");
         }
         assert_eq!(OnDisk::new("write", Path::new("/"))(Errno::XDEV.into()).hint(), None);
     }

@@ -46,6 +46,24 @@ mod faults {
     }
 
     #[test]
+    fn a_swap_that_was_killed_before_its_flush_is_flushed_by_the_next_start() {
+        let synced = Synced::new();
+        let durable =
+            |fault: &str| synced.launch().args(["--one-time", "--durable=on"]).env(VARIABLE, fault).run(RUN);
+        // The first flush of a process is of what an earlier one may have left.
+        let killed = durable("kill:publish.link.sync:before:2");
+        assert_eq!(killed.status.signal(), SIGKILL, "{killed:?}");
+        assert!(synced.link().is_symlink());
+        let failed = durable("error:EIO:publish.link.sync:1");
+        assert_eq!(
+            failed.status.code(),
+            Some(1),
+            "nothing else changes, but the link is flushed: {failed:?}"
+        );
+        assert!(durable("").status.success());
+    }
+
+    #[test]
     fn a_fault_lasts_until_its_file_is_gone() {
         let synced = Synced::new();
         let file = synced.path("full");

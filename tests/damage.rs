@@ -123,6 +123,40 @@ fn a_store_that_breaks_while_we_run_is_fetched_again() {
 }
 
 #[test]
+fn damage_that_only_shows_when_packs_are_copied_is_told_once_and_mended() {
+    let world = Synced::new();
+    let mut noise = vec![0; 20_000];
+    fastrand::Rng::with_seed(7).fill(&mut noise);
+    world.repo.write("fixed.bin", &noise);
+    let head = world.repo.commit_all("noise");
+    let agent =
+        world.launch().args(["--max-failures=-1", "--depth=1", "--stale-worktree-timeout=0s"]).start();
+    agent.wait_published(&world.root, "repo", &head);
+    let pack = packs(&world, ".pack").remove(0);
+    let publish = |round: usize| {
+        let next = world.repo.commit(&[("a.py", &format!("{round}\n"))]);
+        agent.wait_published(&world.root, "repo", &next);
+    };
+    // Two trees take turns from here on, and no build needs the large file's object.
+    (0..3).for_each(publish);
+    let mut content = fs::read(&pack).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 4;
+    overwrite(&pack, content);
+    // Just as many packs as make it worth while to copy them.
+    (3..60).take_while(|_| packs(&world, ".pack").len() <= 40).for_each(publish);
+    const TOLD: &str = "the object store is damaged and is fetched again";
+    agent.wait_for_text(TOLD, synced::RUN);
+    // The next pass, though it has nothing to publish.
+    agent.wait_until("a store of one fetch", || !pack.exists() && packs(&world, ".pack").len() == 1);
+    (60..70).for_each(publish);
+    // Not `fsck`: a replaced tree may be on its way out. This reads every file's object.
+    world.git_in_tree(&["archive", "--format=tar", "-o", "/dev/null", "HEAD"]);
+    assert_eq!(fs::read(world.link().join("fixed.bin")).unwrap(), noise);
+    assert_eq!(agent.stderr().matches(TOLD).count(), 1);
+}
+
+#[test]
 fn damaged_index_means_rebuild_not_crash() {
     let ways: &[TreeWay] = &[
         ("empty", |index| overwrite(index, "")),

@@ -160,6 +160,43 @@ fn within_memory(url: &str, site: &Site, mebibytes: u64) -> String {
 }
 
 #[test]
+fn deltas_that_must_all_wait_at_once_take_no_more_files_than_there_are() {
+    const MIB: usize = 1 << 20;
+    // One byte more than the base of this size.
+    let one_more = |base: usize, byte: u8| -> Vec<u8> {
+        let number = |value: usize| [0x80 | value as u8, 0x80 | (value >> 7) as u8, (value >> 14) as u8];
+        let size = (base as u32).to_le_bytes();
+        [&number(base)[..], &number(base + 1), &[0xf0, size[0], size[1], size[2], 1, byte]].concat()
+    };
+    let id = |data: &[u8]| {
+        gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, data).unwrap().to_string()
+    };
+    let depth = 110;
+    let mut content = vec![7; MIB];
+    let mut pack = Pack::claiming(1 + 2 * depth).object(ObjectKind::Blob, &content);
+    // Two deltas each: while one is made further, its base is still needed for the other.
+    for _ in 0..depth {
+        let base = id(&content);
+        for byte in [9, 1] {
+            pack = pack.reference_delta(&base, &one_more(content.len(), byte));
+        }
+        content.push(1);
+    }
+    let extra = pack.finish();
+    let (_root, repo) = served();
+    let (server, _) = over(&repo, move |_, real| real.with_pack(|pack| *pack = extra.clone()));
+    let site = Site::new();
+    let inner = site.agent(&server.url()).args(["--one-time", "--max-failures=0"]).command();
+    let mut limited = Command::new("/bin/sh");
+    limited.env_clear().args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    limited.arg(inner.get_program()).args(inner.get_args());
+    let run = Agent::spawn(limited).finish(PATIENCE);
+    assert_eq!(run.status.code(), Some(1), "{}", run.stderr);
+    // The pack was taken; the revision is not in it.
+    assert!(run.stderr.contains("does not send the whole revision"), "{}", run.stderr);
+}
+
+#[test]
 #[expect(non_snake_case, reason = "the name by which the attack is known")]
 fn pack_declaring_8EiB_object_is_an_error() {
     let (_root, repo) = served();
@@ -196,6 +233,19 @@ fn pack_header_with_4G_objects_is_an_error() {
             assert!(said.contains("sent a damaged pack"), "{said}");
         }
     }
+}
+
+#[test]
+fn more_objects_than_a_bounded_history_can_have_are_refused() {
+    let (_root, repo) = served();
+    let (server, hostile) = over(&repo, |_, real| {
+        real.with_pack(|pack| *pack = Pack::claiming(104_001).object(ObjectKind::Blob, b"one").finish())
+    });
+    let site = Site::new();
+    let args = ["--max-entries=1000", "--depth=1"];
+    site.fails(&server.url(), &args, &["it is of 104001 objects, 104000 at most can be wanted"]);
+    hostile.store(false, Ordering::SeqCst);
+    site.publishes(&server.url(), &args, &repo.head());
 }
 
 #[test]

@@ -3,17 +3,20 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dagsync::git::pack::{Error, stream_blob};
+use dagsync::git::pack::{Error, MOST_OBJECTS, read_blob, stream_blob};
 use dagsync::git::{Store, pack};
 use gix::ObjectId;
+use gix::zlib::Compression;
+use gix::zlib::stream::deflate;
 use support::observe::sidecar;
+use support::pack::{ObjectKind, Pack};
 use support::repo::run_with_input;
 use support::{Agent, GitServer, Repo, temp};
 
@@ -131,6 +134,11 @@ fn a_large_blob_that_comes_as_a_delta_passes_in_bounded_memory() {
     assert!(peak <= 64, "{peak} MiB of memory");
     same(&root.join("current/large.bin"), &content);
     let blob = repo.id("HEAD:large.bin");
+    assert_eq!(packs_with_delta(&repo, &root, &blob), 1, "it came as a delta, or this shows nothing");
+}
+
+/// In how many packs of an agent a blob is a delta.
+fn packs_with_delta(repo: &Repo, root: &Path, blob: &str) -> usize {
     let deltas = fs::read_dir(root.join(".git/objects/pack")).unwrap().filter(|entry| {
         let path = entry.as_ref().unwrap().path();
         let is_pack = path.extension().is_some_and(|ext| ext == "pack");
@@ -139,9 +147,80 @@ fn a_large_blob_that_comes_as_a_delta_passes_in_bounded_memory() {
             && repo
                 .git(&["verify-pack", "-v", path.to_str().unwrap()])
                 .lines()
-                .any(|line| line.starts_with(&blob) && line.split_whitespace().count() == 7)
+                .any(|line| line.starts_with(blob) && line.split_whitespace().count() == 7)
     });
-    assert_eq!(deltas.count(), 1, "it came as a delta, or this shows nothing");
+    deltas.count()
+}
+
+#[test]
+fn a_small_blob_that_comes_as_a_delta_of_a_large_one_passes_in_bounded_memory() {
+    let dir = temp();
+    let repo = upstream(dir.path());
+    let content = random(100 * MIB);
+    repo.write("large.bin", &content);
+    let first = repo.commit_all("a large file");
+    let server = GitServer::plain(dir.path().join("srv"));
+    let root = dir.path().join("root");
+    let agent = sidecar(server.url("up.git"), &root).args(["--period=100ms"]).start();
+    agent.wait_published(&root, "current", &first);
+    // Below what is streamed for its own size, and not below a 32nd of its base, or git would not make a delta of it.
+    let kept = &content[..3 * MIB + MIB / 2];
+    repo.write("large.bin", kept);
+    let second = repo.commit_all("it is cut");
+    let peak = Peak::of(&agent);
+    agent.wait_published(&root, "current", &second);
+    let peak = peak.mebibytes();
+    assert!(peak <= 64, "{peak} MiB of memory");
+    same(&root.join("current/large.bin"), kept);
+    let blob = repo.id("HEAD:large.bin");
+    assert_eq!(packs_with_delta(&repo, &root, &blob), 1, "it came as a delta, or this shows nothing");
+}
+
+/// A number as the header of a delta has it.
+fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(0x80 | (value & 0x7f) as u8);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+fn id_of(kind: gix::objs::Kind, content: &[u8]) -> ObjectId {
+    gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, content).unwrap()
+}
+
+#[test]
+fn an_object_of_one_byte_never_takes_the_memory_of_its_base() {
+    let go_on = AtomicBool::new(false);
+    for (kind, code) in [(gix::objs::Kind::Blob, ObjectKind::Blob), (gix::objs::Kind::Tag, ObjectKind::Tag)] {
+        let base = vec![0; 40 * MIB];
+        // Inserts one byte and copies nothing.
+        let delta = [&number(base.len())[..], &[1, 1, b'x']].concat();
+        let base_id = id_of(kind, &base);
+        let bytes =
+            Pack::claiming(2).object(code, &base).reference_delta(&base_id.to_string(), &delta).finish();
+        let dir = temp();
+        let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
+        pack::receive(&store, &mut &bytes[..], None, MOST_OBJECTS, &go_on).unwrap();
+        let objects = store.objects().unwrap();
+        let id = id_of(kind, b"x");
+        let mut buffer = Vec::new();
+        // No honest repository has such a commit, tree or tag.
+        assert!(store.find(&objects, &id, &mut buffer).is_err(), "{kind}");
+        assert!(buffer.capacity() < 25 * MIB, "{kind}: {} bytes", buffer.capacity());
+        let mut buffer = Vec::new();
+        let read = read_blob(&objects, &id, &mut buffer, &go_on);
+        match kind {
+            gix::objs::Kind::Blob => {
+                read.unwrap();
+                assert_eq!(buffer, b"x");
+                assert!(buffer.capacity() < MIB, "{} bytes", buffer.capacity());
+            }
+            _ => assert!(matches!(read, Err(Error::Damaged(_))), "{read:?}"),
+        }
+    }
 }
 
 /// A store with what `pack-objects` makes of a repository.
@@ -151,7 +230,7 @@ fn store_of(repo: &Repo, dir: &Path, options: &[&str]) -> Store {
     command.args(["pack-objects", "--all", "--revs", "--stdout", "-q"]).args(options);
     let packed = run_with_input(&mut command, b"");
     assert!(packed.status.success());
-    pack::receive(&store, &mut &packed.stdout[..], None, &AtomicBool::new(false)).unwrap();
+    pack::receive(&store, &mut &packed.stdout[..], None, MOST_OBJECTS, &AtomicBool::new(false)).unwrap();
     store
 }
 
@@ -216,4 +295,21 @@ fn loose_blobs_are_streamed_and_damage_is_noticed() {
     fs::remove_file(&to).unwrap();
     let missing = stream_blob(&objects, &id, &mut Vec::new(), &go_on);
     assert!(matches!(missing, Err(Error::Damaged(_))), "{missing:?}");
+}
+
+#[test]
+fn a_loose_blob_that_never_ends_is_cut_off_where_it_should_have_ended() {
+    let dir = temp();
+    let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
+    let id = ObjectId::from_hex(&[b'5'; 40]).unwrap();
+    let file = store.dir().join("objects/55").join("5".repeat(38));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let bomb = [b"blob 5000000\0".to_vec(), vec![0; 64 * MIB]].concat();
+    let mut deflated = deflate::Write::new(File::create(&file).unwrap(), Compression::DEFAULT);
+    deflated.write_all(&bomb).unwrap();
+    deflated.flush().unwrap();
+    let mut out = Vec::new();
+    let said = stream_blob(&store.objects().unwrap(), &id, &mut out, &AtomicBool::new(false));
+    assert!(matches!(&said, Err(Error::Damaged(why)) if why.contains("longer")), "{said:?}");
+    assert!(out.len() <= 5_000_000, "{} bytes came", out.len());
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use support::{Repo, repo::git};
+use support::{Entry, Repo, repo::git};
 use synced::{Synced, fails, git_in, is_root, ok, succeeds};
 
 /// A second repository made of the first by the git program.
@@ -231,4 +231,21 @@ fn option_like_repo_is_refused() {
     }
     let text = fails(&world.launch_from(world.path("absent")).args(["--one-time"]));
     assert!(text.contains("absent"), "{text}");
+}
+
+#[test]
+fn an_object_of_another_kind_or_of_no_sane_size_is_refused_by_its_header() {
+    let world = Synced::new();
+    world.once(&[]);
+    let good = world.repo.head();
+    let blob = world.repo.blob("not a tree");
+    let tree = world.repo.mktree(&[Entry::tree("dags", &blob)]);
+    world.repo.publish_tree(&tree);
+    let text = world.fails(&["--ref=main"]);
+    assert!(text.contains(&format!("object {blob}: a blob where a tree has to be")), "{text}");
+    let raw = format!("tree {}\n{}", world.repo.id(&format!("{good}^{{tree}}")), "x".repeat(65 << 20));
+    let commit = world.repo.raw_object("commit", raw.as_bytes());
+    fs::write(world.repo.git_dir().join("refs/heads/main"), format!("{commit}\n")).unwrap();
+    let text = world.fails(&["--ref=main"]);
+    assert!(text.contains("of at most 64 MiB"), "{text}");
 }

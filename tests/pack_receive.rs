@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use dagsync::git::Store;
-use dagsync::git::pack::{Error, Received, receive};
+use dagsync::git::pack::{Error, MOST_OBJECTS, Received, receive};
 use gix::ObjectId;
 use gix::hash::Kind;
 use support::pack::{ObjectKind, Pack, checksum, delta};
@@ -36,7 +36,7 @@ impl Empty {
     /// Receives a pack in pieces of this size, with deltas of what is there allowed or not.
     fn take(&self, pack: &[u8], piece: usize, thin: bool) -> Result<Received, Error> {
         let bases = thin.then(|| self.store.objects().unwrap());
-        receive(&self.store, &mut BufReader::with_capacity(piece, pack), bases.as_ref(), &GO_ON)
+        receive(&self.store, &mut BufReader::with_capacity(piece, pack), bases.as_ref(), MOST_OBJECTS, &GO_ON)
     }
 
     fn files(&self) -> BTreeSet<String> {
@@ -302,7 +302,7 @@ fn an_interrupted_pack_leaves_nothing() {
     let (_dir, repo) = random_repository(6, Kind::Sha1);
     let pack = packed(&repo, &["--delta-base-offset"], "HEAD\n");
     let empty = Empty::new(Kind::Sha1);
-    let stopped = receive(&empty.store, &mut &pack[..], None, &AtomicBool::new(true));
+    let stopped = receive(&empty.store, &mut &pack[..], None, MOST_OBJECTS, &AtomicBool::new(true));
     assert!(matches!(stopped, Err(Error::Interrupted)));
     assert_eq!(empty.files().len(), 0);
 }
@@ -315,4 +315,59 @@ fn what_is_in_place_can_be_read_by_everybody_and_written_by_nobody() {
     let path: PathBuf = received.path.unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(&path.with_extension("idx"))), (0o444, 0o444));
+}
+
+#[test]
+fn a_pack_of_more_objects_than_can_be_wanted_is_refused_before_they_take_memory() {
+    let empty = Empty::new(Kind::Sha1);
+    let three = |claimed| {
+        let pack = Pack::claiming(claimed).object(ObjectKind::Blob, b"a").object(ObjectKind::Blob, b"b");
+        pack.object(ObjectKind::Blob, b"c").finish()
+    };
+    let receive = |pack: &[u8], most| receive(&empty.store, &mut &pack[..], None, most, &GO_ON);
+    let error = receive(&three(3), 2).unwrap_err();
+    assert_eq!(error.to_string(), "it is of 3 objects, 2 at most can be wanted");
+    // More than it claims is no way around.
+    assert!(matches!(receive(&three(2), 2), Err(Error::Damaged(_))));
+    assert!(empty.files().is_empty(), "{:?}", empty.files());
+    assert_eq!(receive(&three(3), 3).unwrap().objects, 3);
+}
+
+#[test]
+fn a_chain_of_deltas_may_be_as_long_as_git_makes_them_and_no_longer() {
+    let texts: Vec<String> = (0..=4096).map(|n| format!("text {n}")).collect();
+    let id =
+        |text: &str| gix::objs::compute_hash(Kind::Sha1, gix::objs::Kind::Blob, text.as_bytes()).unwrap();
+    let step = |pack: Pack, pair: &[String]| {
+        let base = u8::try_from(pair[0].len()).unwrap();
+        pack.reference_delta(&id(&pair[0]).to_string(), &delta(base, pair[1].as_bytes()))
+    };
+    for (deltas, good) in [(4095, true), (4096, false)] {
+        let texts = &texts[..=deltas];
+        let pack = Pack::claiming(texts.len() as u32);
+        // Made when all is there: the base comes last.
+        let late = texts.windows(2).rev().fold(pack, step).object(ObjectKind::Blob, texts[0].as_bytes());
+        // Made while they come: the base of each is the entry before it.
+        let mut early = Pack::claiming(texts.len() as u32).object(ObjectKind::Blob, texts[0].as_bytes());
+        let mut entry = early.len() - 12;
+        for pair in texts.windows(2) {
+            let begin = early.len();
+            let base = u8::try_from(pair[0].len()).unwrap();
+            early = early.offset_delta(entry as u64, &delta(base, pair[1].as_bytes()));
+            entry = early.len() - begin;
+        }
+        for pack in [late.finish(), early.finish()] {
+            let empty = Empty::new(Kind::Sha1);
+            match empty.take(&pack, 65_536, false) {
+                Ok(received) => assert!(good && received.objects == deltas as u64 + 1, "{deltas}"),
+                Err(err) => {
+                    assert!(
+                        !good && err.to_string() == "a chain of more than 4095 deltas",
+                        "{deltas}: {err}"
+                    );
+                    assert!(empty.files().is_empty(), "{:?}", empty.files());
+                }
+            }
+        }
+    }
 }

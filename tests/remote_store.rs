@@ -136,16 +136,20 @@ fn leftovers_of_a_dead_agent_are_cleaned_at_the_start() {
         git.join("index.lock"),
         pack_dir.join(".tmpAbCdEf"),
         pack_dir.join("tmp_pack_x"),
-        pack.with_extension("keep"),
+        pack_dir.join("pack-3333333333333333333333333333333333333333.keep"),
         worktree.join("index.lock"),
         lonely,
         idx,
     ];
     left.iter().filter(|path| !path.exists()).for_each(|path| fs::write(path, "x").unwrap());
+    // That of a whole pack is no leftover: somebody asked for it.
+    let wish = pack.with_extension("keep");
+    fs::write(&wish, "mine").unwrap();
     let tip = repo.commit(&[("dags/a.py", "after the crash\n")]);
     site.publishes(&url, &[], &tip);
     let still: Vec<_> = left.iter().filter(|path| path.exists()).collect();
     assert!(still.is_empty(), "{still:?}");
+    assert_eq!(fs::read_to_string(wish).unwrap(), "mine");
     assert_eq!(site.git(&["fsck", "--no-dangling"]), "");
     assert_eq!(site.git(&["status", "--porcelain"]), "");
 }

@@ -226,3 +226,28 @@ fn what_cannot_be_removed_is_counted_and_tried_again() {
     drop(undo);
     agent.wait_until("it to go at last", || names(&world.root.join(".worktrees")) == [next.clone()]);
 }
+
+#[test]
+fn a_kept_tree_that_cannot_be_read_for_a_while_costs_no_tree_its_metadata() {
+    let world = Synced::new();
+    let args = ["--keep=3", "--stale-worktree-timeout=0"];
+    let kept = world.repo.head();
+    world.once(&args);
+    world.repo.commit(&[("a.py", "2")]);
+    world.once(&args);
+    // Every open fails with ELOOP, for root too.
+    let gitfile = tree_of(&world, &kept).join(".git");
+    let text = fs::read(&gitfile).unwrap();
+    fs::remove_file(&gitfile).unwrap();
+    std::os::unix::fs::symlink(".git", &gitfile).unwrap();
+    let head = world.repo.commit(&[("a.py", "3")]);
+    let said = world.once(&args).stderr;
+    assert!(said.contains("cannot read the `.git` file of"), "{said}");
+    world.shows(&head);
+    assert_eq!(world.names(".git/worktrees").len(), 3);
+    fs::remove_file(&gitfile).unwrap();
+    fs::write(&gitfile, text).unwrap();
+    world.once(&args);
+    assert_eq!(synced::git_in(&tree_of(&world, &kept), &["status", "--porcelain"]), "");
+    world.nothing_is_left_over();
+}

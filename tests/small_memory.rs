@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::observe::sidecar;
+use support::process::unproven;
 use support::wait::holds_within;
 use support::{Agent, GitServer, Repo, temp};
 
@@ -141,7 +142,7 @@ fn publishes(agent: &mut Agent, group: &Group, root: &Path, commit: &str) -> u64
 fn stays_within_the_limit(files: usize) {
     let group = match Group::new(LIMIT) {
         Ok(group) => group,
-        Err(why) => return println!("NOT PROVEN, the limit cannot be set: {why}"),
+        Err(why) => return unproven(&format!("the limit cannot be set: {why}")),
     };
     let folder = temp();
     let root = folder.path().join("root");
@@ -191,7 +192,7 @@ fn a_hundred_thousand_files_are_synced_and_changed_within_64_mib() {
 fn the_limit_kills_who_takes_more() {
     let group = match Group::new(LIMIT) {
         Ok(group) => group,
-        Err(why) => return println!("NOT PROVEN, the limit cannot be set: {why}"),
+        Err(why) => return unproven(&format!("the limit cannot be set: {why}")),
     };
     let mut greedy = support::python();
     greedy.args(["-c", "x = bytearray(96 << 20)"]);

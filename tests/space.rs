@@ -14,6 +14,8 @@ fn world(options: &str) -> Option<(Synced, Volume, tempfile::TempDir)> {
     let folder = fast_folder();
     let volume = Volume::in_memory(&folder.path().join("volume"), options)?;
     let mut world = Synced::new();
+    // Large files go into packs at once: a loose one would be unpacked on the small volume first.
+    world.repo.git(&["config", "core.bigFileThreshold", "1m"]);
     world.root = volume.path().join("root");
     world.once(&[]);
     Some((world, volume, folder))

@@ -8,6 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dagsync::git::Store;
+use gix::ObjectId;
 use support::Repo;
 use support::repo::git;
 use synced::{Synced, git_in, names, ok, succeeds};
@@ -197,4 +199,95 @@ fn a_clone_of_somebody_keeps_what_only_it_has() {
     assert_eq!(git_in(&world.root, &["rev-parse", "main"]), mine);
     assert_eq!(git_in(&world.root, &["cat-file", "-p", "main:local.txt"]), "mine");
     assert_eq!(fs::read(world.root.join("local.txt")).unwrap(), b"mine");
+}
+
+/// A shallow clone of somebody in the place of the root, with a branch of theirs.
+fn shallow_clone(world: &Synced) -> PathBuf {
+    world.repo.commit(&[("b.py", "history\n")]);
+    let from = format!("file://{}", world.repo.work().display());
+    ok(git().args(["clone", "-q", "--depth=1", "--", &from]).arg(&world.root));
+    git_in(&world.root, &["branch", "theirs"]);
+    world.root.join(".git")
+}
+
+/// Nothing of it went, and it is not taken to be of our making.
+#[track_caller]
+fn is_still_theirs(git_dir: &Path, shallow: &str) {
+    assert!(!git_dir.join("dagsync").exists());
+    assert!(git_dir.join("refs/heads/theirs").exists() && git_dir.join("logs").exists());
+    assert_eq!(fs::read_to_string(git_dir.join("shallow")).unwrap(), shallow);
+    assert!(!git_dir.join("shallow.aside").exists() && !git_dir.join("objects.aside").exists());
+}
+
+#[test]
+fn a_shallow_list_alone_aside_does_not_make_somebodys_repository_ours() {
+    let world = Synced::new();
+    let git_dir = shallow_clone(&world);
+    let store = Store::open(&git_dir, false).unwrap();
+    let shallow = fs::read_to_string(git_dir.join("shallow")).unwrap();
+    let live = ObjectId::from_hex(world.repo.head().as_bytes()).unwrap();
+    // The objects could not follow their list, nor could it come back.
+    fs::rename(git_dir.join("shallow"), git_dir.join("shallow.aside")).unwrap();
+    store.tidy(Some(live)).unwrap();
+    is_still_theirs(&git_dir, &shallow);
+    // Nor is the list lost when they are set aside after all.
+    fs::rename(git_dir.join("shallow"), git_dir.join("shallow.aside")).unwrap();
+    store.set_aside().unwrap();
+    store.restore().unwrap();
+    is_still_theirs(&git_dir, &shallow);
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn objects_that_cannot_be_set_aside_stay_in_use_with_their_shallow_list() {
+    let world = Synced::new();
+    let git_dir = shallow_clone(&world);
+    world.once(&["--depth=1"]);
+    let shallow = fs::read_to_string(git_dir.join("shallow")).unwrap();
+    for name in names(&git_dir.join("objects/pack")).iter().filter(|name| name.ends_with(".pack")) {
+        let path = git_dir.join("objects/pack").join(name);
+        let mut content = fs::read(&path).unwrap();
+        content.iter_mut().skip(12).for_each(|byte| *byte ^= 0x5a);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, content).unwrap();
+    }
+    let next = world.repo.commit(&[("a.py", "next\n")]);
+    let fault = "error:EIO:store.aside.objects:1";
+    let failing =
+        world.launch().args(["--one-time", "--depth=1", "--max-failures=0"]).env("DAGSYNC_TEST_FAULT", fault);
+    let text = synced::fails(&failing);
+    assert!(text.contains("the object store is damaged"), "{text}");
+    assert_ne!(world.published(), Some(next.clone()));
+    assert_eq!(
+        fs::read_to_string(git_dir.join("shallow")).ok().map(|now| now.contains(shallow.trim())),
+        Some(true)
+    );
+    assert!(!git_dir.join("shallow.aside").exists() && !git_dir.join("dagsync").exists());
+    assert!(git_dir.join("refs/heads/theirs").exists());
+    world.once(&["--depth=1"]);
+    world.shows(&next);
+}
+
+#[test]
+fn what_somebody_has_in_the_pack_folder_of_their_clone_stays_there() {
+    let world = Synced::new();
+    let git_dir = shallow_clone(&world);
+    let folder = git_dir.join("objects/pack");
+    let pack = names(&folder).into_iter().find(|name| name.ends_with(".pack")).expect("a pack");
+    let theirs = [
+        folder.join(&pack).with_extension("keep"),
+        folder.join("pack-1111111111111111111111111111111111111111.pack"),
+        folder.join("pack-2222222222222222222222222222222222222222.idx"),
+        git_dir.join("tmp_notes"),
+        git_dir.join(".tmp-backup"),
+    ];
+    let of_the_dead = [folder.join("tmp_pack_0"), folder.join("tmp_idx_0"), git_dir.join("shallow.lock")];
+    theirs.iter().chain(&of_the_dead).for_each(|path| fs::write(path, "x").unwrap());
+    world.once(&[]);
+    world.once(&[]);
+    assert!(!git_dir.join("dagsync").exists());
+    let gone: Vec<_> = theirs.iter().filter(|path| !path.exists()).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+    let still: Vec<_> = of_the_dead.iter().filter(|path| path.exists()).collect();
+    assert!(still.is_empty(), "{still:?}");
 }

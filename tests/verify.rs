@@ -342,3 +342,26 @@ fn a_file_that_nobody_may_read_any_more_is_damage() {
     let found = looked.part(&mut Progress::default(), Bounds { parts: 1, ..Bounds::default() });
     assert_eq!(found.len(), 1, "{found:?}");
 }
+
+#[test]
+fn what_a_mount_with_an_fs_group_does_to_every_file_is_no_damage() {
+    let world = Synced::new();
+    let looked = Looked::new(world);
+    let mut queue = vec![fs::canonicalize(looked.world.link()).unwrap()];
+    while let Some(path) = queue.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        if meta.is_symlink() {
+            continue;
+        }
+        let more = if meta.is_dir() { 0o2070 } else { 0o060 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(meta.permissions().mode() | more)).unwrap();
+        if meta.is_dir() {
+            queue.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    let bounds = Bounds { parts: 1, ..Bounds::default() };
+    assert_eq!(looked.part(&mut Progress::default(), bounds), []);
+    // Others may not write there.
+    fs::set_permissions(looked.world.link().join("a.py"), fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(looked.part(&mut Progress::default(), bounds).len(), 1);
+}

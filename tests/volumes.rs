@@ -12,7 +12,7 @@ use std::process::Command;
 use support::Agent;
 use support::GitServer;
 use support::agent::Launch;
-use support::process::program;
+use support::process::{program, unproven};
 use support::wait::PATIENCE;
 use synced::{Synced, is_root, ok};
 
@@ -26,7 +26,7 @@ impl Volume {
         let mut mount = Command::new(program("mount"));
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&synced.root);
         if !is_root() || !mount.output().unwrap().status.success() {
-            println!("not tested: mounting a volume needs root and CAP_SYS_ADMIN");
+            unproven("mounting a volume needs root and CAP_SYS_ADMIN");
             return None;
         }
         Some(Volume(synced.root.clone()))
@@ -81,6 +81,32 @@ fn a_full_volume_keeps_what_is_published_until_there_is_room() {
     fails(&synced, &agent, &["No space left on device", "the volume is full"]);
     volume.remount("size=32m");
     recovers(&synced, &agent, &large);
+}
+
+/// The pack of the last commit has no room beside a tree that was replaced, and nobody frees any but the agent.
+fn makes_room_by_itself(args: &[&str]) {
+    let synced = Synced::new();
+    let Some(_volume) = Volume::at_root(&synced, "size=6m") else { return };
+    let agent = patient(&synced).args(args.iter().copied()).start();
+    recovers(&synced, &agent, &synced.repo.head());
+    for content in [noise(3 << 20), "1\n".to_owned()] {
+        let next = synced.repo.commit(&[("large.py", &content)]);
+        agent.wait_for_text(&format!(r#""msg":"published","commit":"{next}""#), PATIENCE);
+    }
+    let last = synced.repo.commit(&[("other.py", &noise(3 << 19))]);
+    agent.wait_for_text("the volume is full", PATIENCE);
+    recovers(&synced, &agent, &last);
+}
+
+#[test]
+fn a_volume_that_is_full_of_a_tree_past_its_time_is_used_again_without_anybody() {
+    makes_room_by_itself(&["--stale-worktree-timeout=5s"]);
+}
+
+#[test]
+fn a_volume_that_is_full_of_what_is_for_the_next_build_is_used_again_without_anybody() {
+    makes_room_by_itself(&["--stale-worktree-timeout=0s"]);
+    makes_room_by_itself(&[]);
 }
 
 #[test]
@@ -197,7 +223,8 @@ fn fd_limit_64() {
     let many: Vec<_> = many.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let first = synced.repo.commit(&many);
     let server = GitServer::plain(synced.dir.path());
-    let launch = synced.launch_from(server.url("upstream/.git")).args(["--http-bind=127.0.0.1:0"]);
+    let launch =
+        synced.launch_from(server.url("upstream/.git")).args(["--http-bind=127.0.0.1:0", "--durable=on"]);
     let agent = Agent::spawn(with_64_files(&launch));
     recovers(&synced, &agent, &first);
     // More packs than files may be open.
@@ -206,6 +233,11 @@ fn fd_limit_64() {
         last = synced.repo.commit(&[("dags/0/f0.py", &format!("print({n})\n"))]);
         agent.wait_published(&synced.root, "repo", &last);
     }
+    recovers(&synced, &agent, &last);
+    // So many files at once are flushed one by one.
+    let some: Vec<_> = (0..90).map(|n| (format!("dags/1/g{n}.py"), format!("{n}\n"))).collect();
+    let some: Vec<_> = some.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let last = synced.repo.commit(&some);
     recovers(&synced, &agent, &last);
     assert!(!agent.stderr().contains(r#""level":"error""#), "{}", agent.stderr());
 }

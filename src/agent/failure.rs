@@ -34,6 +34,11 @@ impl Failure {
         Failure { stage, message: escape(message).into_owned(), hint, remedy }
     }
 
+    /// Whether the volume was too small.
+    pub(super) fn asks_for_room(&self) -> bool {
+        self.hint.as_deref().is_some_and(crate::error::asks_for_room)
+    }
+
     /// The message with its hint, on one line.
     pub fn line(&self) -> String {
         match &self.hint {

@@ -47,7 +47,9 @@ impl Pass<'_> {
         let err = broken(Stage::Fetch);
         let source = &mut *self.source;
         let objects = source.store.objects().map_err(&err)?;
-        let kept: Vec<ObjectId> = source.kept_commits().filter(|id| objects.exists(id)).collect();
+        // Not knowing them costs bytes.
+        let kept: Vec<ObjectId> =
+            source.kept_commits().unwrap_or_default().into_iter().filter(|id| objects.exists(id)).collect();
         let same_depth = source.state.published.as_ref().is_none_or(|p| p.depth == source.depth());
         // A commit whose tree we keep is complete: back to it without asking anybody.
         let have = target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth;

@@ -13,6 +13,7 @@ use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
 use super::resolve::Target;
+use super::retire::Compaction;
 use super::revision::Candidate;
 use super::source::{self, Live, Source};
 use crate::check::Verdict;
@@ -87,6 +88,11 @@ pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Fail
     let mut pass =
         Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
     let outcome = pass.run();
+    match &outcome {
+        Ok(Outcome::Unchanged | Outcome::Published(_)) => {}
+        Ok(Outcome::Rejected { .. }) => pass.retire_unpublished(None),
+        Err(failure) => pass.retire_unpublished(Some(failure)),
+    }
     for stage in Stage::ALL {
         if let Some(took) = pass.took.get(stage.name()) {
             pass.source.metrics.stage(stage, *took);
@@ -111,7 +117,10 @@ impl Pass<'_> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
         self.settle_link()?;
         let mut live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
+        // One try: if it fails, passes go on with what still works of the objects.
+        let renew = std::mem::take(&mut self.source.compaction.damaged);
         if let Some(tree) = &live
+            && !renew
             && self.is_current(tree, &target)
         {
             self.confirm(&target, tree.commit);
@@ -123,6 +132,9 @@ impl Pass<'_> {
         }
         if live.is_none() {
             self.notice_loss();
+        }
+        if renew {
+            return self.bring_from_nothing(&target, live.as_ref());
         }
         match self.bring(&target, live.as_ref()) {
             // The object store is a cache: damage in it costs one more fetch, never what is published.
@@ -156,6 +168,7 @@ impl Pass<'_> {
             false => again.failure,
         })?;
         settled.map_err(failed(Stage::Fetch))?;
+        self.source.compaction = Compaction::default();
         Ok(outcome)
     }
 

@@ -10,6 +10,7 @@ use gix::{ObjectId, oid};
 
 use super::failure::Failure;
 use super::files;
+use super::retire::Compaction;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
 use crate::git::{self, Remote, Store};
@@ -42,6 +43,8 @@ pub struct Source {
     pub(super) warned_removal: Option<PathBuf>,
     /// Something could not be removed or done, and is tried again.
     pub(super) leftovers: bool,
+    /// How making few packs of many goes.
+    pub(super) compaction: Compaction,
     /// The disk, for flushing what is to be published.
     pub(super) disk: Disk,
     /// Trees of an earlier process, which may not have been flushed.
@@ -85,6 +88,8 @@ impl Source {
         let on_disk = |err| Failure::of(Stage::Resolve, &publish::Error::io("look at", &layout.root)(err));
         // Before anything is written: it hears of every failed write since.
         let disk = Disk::open(&layout.root).map_err(on_disk)?;
+        // A kill may have come between the last swap and its flush.
+        let link_unflushed = disk.is_durable(config.durable);
         let new_root = !layout.store.join("HEAD").exists();
         let (store, remote, state, folds_case) = Self::prepare(&config, &layout, &lock)?;
         let holds_modes = holds_modes(&layout.state).map_err(on_disk)?;
@@ -104,19 +109,21 @@ impl Source {
             warned_shadow: None,
             warned_removal: None,
             leftovers: false,
+            compaction: Compaction::default(),
             disk,
             inherited: HashSet::new(),
             new_root,
             flushed: HashSet::new(),
-            link_unflushed: false,
+            link_unflushed,
             holds_modes,
             verified: verify::Progress::default(),
             repairing: false,
             damaged: None,
         };
         source.after_crash();
-        let trees = source.layout.trees().into_iter().map(|(path, _)| path);
-        source.inherited = trees.chain(source.layout.spares()).collect();
+        let on_disk = |err: publish::Error| Failure::of(Stage::Resolve, &err);
+        let trees = source.layout.trees().map_err(on_disk)?.into_iter().map(|(path, _)| path);
+        source.inherited = trees.chain(source.layout.spares().map_err(on_disk)?).collect();
         Ok(source)
     }
 
@@ -141,7 +148,8 @@ impl Source {
         }
         let folds = folds_case(&layout.state)
             .map_err(|err| on_disk(publish::Error::io("write to", &layout.state)(err)))?;
-        let remote = Remote::new(&config.repo, &config.http).map_err(in_git)?;
+        let mut remote = Remote::new(&config.repo, &config.http).map_err(in_git)?;
+        remote.expect_entries(config.limits.entries);
         Ok((store, remote, state, folds))
     }
 
@@ -166,10 +174,7 @@ impl Source {
             tracing::warn!("cannot touch `{}`: {err}", path.display());
         }
         let mut swept = retain::sweep(&self.lock, &self.layout);
-        // Without a time-out the replaced trees that readers still see are spare enough.
-        for spare in self.layout.spares().iter().filter(|_| self.policy().timeout.is_none()) {
-            retain::remove(&self.lock, &self.layout, spare, &mut swept);
-        }
+        self.give_up_spares_of_others(&mut swept);
         if swept.removed > 0 {
             tracing::info!(count = swept.removed, "removed leftovers of an earlier run");
         }
@@ -289,9 +294,10 @@ impl Source {
 
     /// The commits whose trees are on disk, and which the store could hold: the root may have served a repository with
     /// the other kind of id before.
-    pub(super) fn kept_commits(&self) -> impl Iterator<Item = ObjectId> + use<> {
+    pub(super) fn kept_commits(&self) -> Result<Vec<ObjectId>, publish::Error> {
         let hash = self.store.hash();
-        self.layout.trees().into_iter().map(|(_, commit)| commit).filter(move |id| id.kind() == hash)
+        let commits = self.layout.trees()?.into_iter().map(|(_, commit)| commit);
+        Ok(commits.filter(|id| id.kind() == hash).collect())
     }
 
     /// The replaced tree that the next build may use up. The link is looked at now: somebody else may have moved it.
@@ -306,7 +312,7 @@ impl Source {
             AtLink::Nothing => PathBuf::new(),
             AtLink::Foreign(_) => return None,
         };
-        let here: Vec<PathBuf> = self.layout.trees().into_iter().map(|(path, _)| path).collect();
+        let here: Vec<PathBuf> = self.layout.trees().ok()?.into_iter().map(|(path, _)| path).collect();
         let now = seconds(SystemTime::now());
         retain::spare(&self.state.retired, &here, &live, self.policy(), now).cloned()
     }
@@ -330,6 +336,37 @@ impl Source {
         Some(tree)
     }
 
+    /// What was kept for builds with other settings goes. Without a time-out all of it: the replaced trees that readers still see
+    /// are spare enough.
+    fn give_up_spares_of_others(&self, removal: &mut retain::Removal) {
+        let ours = self.policy().timeout.map(|_| self.layout.spare_of(&self.settings()));
+        // One that cannot be seen now is seen by the sweep, which says so.
+        for spare in self.layout.spares().unwrap_or_default() {
+            if ours.as_ref() != Some(&spare) {
+                retain::remove(&self.lock, &self.layout, &spare, removal);
+            }
+        }
+    }
+
+    /// On a volume without room: all that is on disk for the next build only goes. Readers are promised none of it.
+    pub(super) fn give_up_spares(&self, removal: &mut retain::Removal) {
+        self.give_up_spares_of_others(removal);
+        if let Some(spare) = self.spare() {
+            retain::remove(&self.lock, &self.layout, &spare.path, removal);
+        }
+    }
+
+    /// Counts what could not be removed, and says so once.
+    pub(super) fn tell_removal(&mut self, removal: &retain::Removal) {
+        let Some((path, reason)) = removal.failed.first() else { return };
+        self.metrics.removal_failures(removal.failed.len() as u64);
+        let first = self.warned_removal.replace(path.clone()).as_ref() != Some(path);
+        if first {
+            let count = removal.failed.len();
+            tracing::warn!(count, "cannot remove `{}` yet: {reason}", path.display());
+        }
+    }
+
     /// The remote's kind of object id decides ours.
     pub(super) fn set_hash(&mut self, hash: Kind) -> Result<(), git::Error> {
         self.store.set_hash(hash)
@@ -339,7 +376,9 @@ impl Source {
     pub(super) fn measure_disk(&self) {
         let usage = self.store.usage();
         self.metrics.packs(usage.packs as u64);
-        self.metrics.trees(self.layout.trees().len() as u64);
+        if let Ok(trees) = self.layout.trees() {
+            self.metrics.trees(trees.len() as u64);
+        }
         self.metrics.objects_bytes(usage.bytes);
         let live = self.state.published.as_ref().map_or(0, |published| published.bytes);
         self.metrics.trees_bytes(live + self.state.retired.iter().map(|tree| tree.bytes).sum::<u64>());

@@ -91,11 +91,11 @@ points! {
     StorePackCreate = "store.pack.create";
     /// A `tmp_pack_…`, whole or not; the next start removes it.
     StorePackWrite = "store.pack.write";
-    /// An empty `tmp_object_…`; the next start removes it.
+    /// An empty `tmp_object_…` beside a pack or a tree that is being written; the next start removes it.
     StoreObjectCreate = "store.object.create";
     /// The same, or a file without a name, which is gone with the process.
     StoreObjectUnlink = "store.object.unlink";
-    /// A `tmp_pack_…`; the large object beside it has no name, and is gone with the process.
+    /// A pack or a private tree that is being written; the large object beside it has no name, and is gone with the process.
     StoreObjectWrite = "store.object.write";
     /// A whole `tmp_pack_…`, and an empty `tmp_idx_…`; the next start removes both.
     StoreIndexCreate = "store.index.create";
@@ -130,7 +130,7 @@ points! {
     TreeSpareIndex = "tree.spare.index";
     /// A private folder, and some of its metadata; the next start removes both.
     TreeSpareAdmin = "tree.spare.admin";
-    /// A private folder under one name or another; the next start removes it.
+    /// A private folder under one name or another, or part of it; the next start removes it.
     TreeSpareDiscard = "tree.spare.discard";
     /// A private folder with things of readers in it; the next start removes it.
     TreeExtraRemove = "tree.extra.remove";

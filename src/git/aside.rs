@@ -24,18 +24,29 @@ impl Store {
     }
 
     /// Takes all objects out of use, for a fetch from nothing: until [`Store::discard_aside`] says that it has all that
-    /// is needed, or [`Store::restore`] that it has not. A crash in between leaves them aside; the next start restores.
+    /// is needed, or [`Store::restore`] that it has not. A crash in between leaves them aside; the next start restores. An
+    /// error leaves them in use.
     pub fn set_aside(&self) -> Result<(), Error> {
+        let (objects, shallow) = (self.dir().join(ASIDE), self.dir().join(SHALLOW_ASIDE));
+        let clear = || -> io::Result<()> {
+            // A list without its objects is of those in use: it was moved, and they could not be.
+            if objects.is_dir() {
+                remove_any(Point::StoreAsideClear, &shallow)?;
+            }
+            // Also what is no folder: it would be in the way.
+            remove_any(Point::StoreAsideClear, &objects)
+        };
+        clear().map_err(|err| self.error(&err))?;
         let set_aside = || -> io::Result<()> {
-            remove_any(Point::StoreAsideClear, &self.dir().join(ASIDE))?;
-            remove_any(Point::StoreAsideClear, &self.dir().join(SHALLOW_ASIDE))?;
-            let aside = self.dir().join(SHALLOW_ASIDE);
-            rename_if_there(Point::StoreAsideShallow, &self.shallow_file(), &aside)?;
-            let aside = self.dir().join(ASIDE);
-            rename_if_there(Point::StoreAsideObjects, &self.dir().join("objects"), &aside)?;
+            rename_if_there(Point::StoreAsideShallow, &self.shallow_file(), &shallow)?;
+            rename_if_there(Point::StoreAsideObjects, &self.dir().join("objects"), &objects)?;
             self.lay_out()
         };
-        set_aside().map_err(|err| self.error(&err))
+        set_aside().map_err(|err| {
+            // What is wrong with the disk may be in its way too; then the next good pass does it.
+            let _ = self.restore();
+            self.error(&err)
+        })
     }
 
     /// Takes back what was set aside; what came since goes. Nothing aside: nothing happens.
@@ -64,7 +75,8 @@ impl Store {
                 rename_if_there(Point::StoreAsideKeep, &self.dir().join(ASIDE), &kept)?;
                 self.write(Point::StoreMarkWrite, OURS, "")?;
             }
-            for name in [ASIDE, SHALLOW_ASIDE, "packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs"] {
+            // The objects late: as long as they are there, an error here is made up for.
+            for name in ["packed-refs", "refs", "ORIG_HEAD", "FETCH_HEAD", "logs", ASIDE, SHALLOW_ASIDE] {
                 remove_any(Point::StoreAsideDiscard, &self.dir().join(name))?;
             }
             self.lay_out()
@@ -75,12 +87,14 @@ impl Store {
     /// Removes what a failed pass left and could not remove: nothing is under way between passes. Objects that are still aside are
     /// taken back, unless those in use have what is `live`.
     pub fn tidy(&self, live: Option<ObjectId>) -> Result<(), Error> {
-        if self.dir().join(ASIDE).exists() || self.dir().join(SHALLOW_ASIDE).exists() {
+        let replaced = || -> Result<bool, Error> {
             let objects = self.objects()?;
-            match live.is_some_and(|live| live.kind() == self.hash() && objects.exists(&live)) {
-                true => self.discard_aside()?,
-                false => self.restore()?,
-            }
+            Ok(live.is_some_and(|live| live.kind() == self.hash() && objects.exists(&live)))
+        };
+        // With nothing but the list aside, those in use are the ones from before.
+        match self.dir().join(ASIDE).exists() && replaced()? {
+            true => self.discard_aside()?,
+            false => self.restore()?,
         }
         self.remove_leftovers().map_err(|err| self.error(&err))
     }

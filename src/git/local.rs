@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::ObjectId;
 use gix::bstr::BString;
-use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind};
+use gix::objs::{Exists as _, Find as _, FindHeader as _, Header, Kind};
 
 use super::error::Error;
 use super::pack::Packs;
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
-use super::store::{Objects, Store};
+use super::store::{Objects, Store, bounded};
+
+/// No tree, commit or tag is larger: a tree of this size has a million entries.
+const LARGEST: u64 = 64 << 20;
 
 pub(super) struct Local {
     path: PathBuf,
@@ -72,7 +75,8 @@ impl Local {
         let repo = self.open()?;
         let ours = store.objects()?;
         let packed = Packs::of(&ours);
-        let theirs = (*repo.objects).clone();
+        let theirs = bounded(repo.objects.store_ref().path().to_owned(), repo.object_hash());
+        let theirs = theirs.map_err(|err| self.unopened(&err))?;
         let copy = Copy { upstream: self, theirs, ours: &ours, packed: &packed, store, interrupt };
         let (missing, boundary) = copy.plan(wants, depth, &shallow_of(&repo))?;
         let fetched = if missing.is_empty() { Fetched::default() } else { copy.write(missing)? };
@@ -92,6 +96,10 @@ impl Local {
                 },
             }),
         }
+    }
+
+    fn unopened(&self, err: &std::io::Error) -> Error {
+        Error::Local { path: self.path.clone(), reason: err.to_string() }
     }
 
     fn error(&self, err: &gix::Error) -> Error {
@@ -139,15 +147,16 @@ impl Copy<'_> {
                 continue;
             }
             self.check()?;
-            let data = self.find(&commit, &mut buf)?;
-            if data.kind != Kind::Commit {
+            let header = self.header(&commit)?;
+            if header.kind != Kind::Commit {
                 return Err(Error::NotACommit {
                     remote: self.upstream.path.display().to_string(),
                     id: commit.to_string(),
-                    kind: data.kind.to_string(),
+                    kind: header.kind.to_string(),
                 });
             }
-            let parsed = gix::objs::CommitRef::from_bytes(data.data, self.store.hash())
+            let data = self.find(&commit, header, Kind::Commit, &mut buf)?;
+            let parsed = gix::objs::CommitRef::from_bytes(data, self.store.hash())
                 .map_err(|err| self.unreadable(&commit, &err.to_string()))?;
             let parents: Vec<_> = parsed.parents().collect();
             let tree = parsed.tree();
@@ -171,11 +180,12 @@ impl Copy<'_> {
         let mut buf = Vec::new();
         let mut at = id;
         loop {
-            let data = self.find(&at, &mut buf)?;
-            if data.kind != Kind::Tag {
+            let header = self.header(&at)?;
+            if header.kind != Kind::Tag {
                 return Ok(at);
             }
-            let target = gix::objs::TagRefIter::from_bytes(data.data, self.store.hash())
+            let data = self.find(&at, header, Kind::Tag, &mut buf)?;
+            let target = gix::objs::TagRefIter::from_bytes(data, self.store.hash())
                 .target_id()
                 .map_err(|err| self.unreadable(&at, &err.to_string()))?;
             if !self.ours.exists(&at) {
@@ -199,8 +209,8 @@ impl Copy<'_> {
             }
             self.check()?;
             missing.push(tree);
-            let data = self.find(&tree, &mut buf)?;
-            for entry in gix::objs::TreeRefIter::from_bytes(data.data, self.store.hash()) {
+            let data = self.find(&tree, self.header(&tree)?, Kind::Tree, &mut buf)?;
+            for entry in gix::objs::TreeRefIter::from_bytes(data, self.store.hash()) {
                 let entry = entry.map_err(|err| self.unreadable(&tree, &err.to_string()))?;
                 let id = entry.oid.to_owned();
                 if entry.mode.is_tree() {
@@ -230,15 +240,34 @@ impl Copy<'_> {
         }
     }
 
-    fn find<'b>(&self, id: &ObjectId, buf: &'b mut Vec<u8>) -> Result<gix::objs::Data<'b>, Error> {
-        // A blob at the place of a tree would be read whole: look at its kind first only where it is cheap, at the header.
+    fn header(&self, id: &ObjectId) -> Result<Header, Error> {
         match self.theirs.try_header(id) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Err(self.unreadable(id, "not there")),
-            Err(err) => return Err(self.unreadable(id, &err.probable_cause().to_string())),
+            Ok(Some(header)) => Ok(header),
+            Ok(None) => Err(self.unreadable(id, "not there")),
+            Err(err) => Err(self.unreadable(id, &err.probable_cause().to_string())),
+        }
+    }
+
+    /// The bytes of an object of that kind, which are held as a whole: its header is looked at first, since a blob in the place of
+    /// a tree may be of any size.
+    fn find<'b>(
+        &self,
+        id: &ObjectId,
+        header: Header,
+        kind: Kind,
+        buf: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], Error> {
+        let refuse = |found: Kind| self.unreadable(id, &format!("a {found} where a {kind} has to be"));
+        if header.kind != kind {
+            return Err(refuse(header.kind));
+        }
+        if header.size > LARGEST {
+            let (size, most) = (header.size, LARGEST >> 20);
+            return Err(self.unreadable(id, &format!("a {kind} of {size} bytes, of at most {most} MiB")));
         }
         match self.theirs.try_find(id, buf) {
-            Ok(Some(data)) => Ok(data),
+            Ok(Some(data)) if data.kind == kind => Ok(data.data),
+            Ok(Some(data)) => Err(refuse(data.kind)),
             Ok(None) => Err(self.unreadable(id, "not there")),
             Err(err) => Err(self.unreadable(id, &err.probable_cause().to_string())),
         }

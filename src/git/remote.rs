@@ -88,6 +88,13 @@ impl Remote {
         &self.shown
     }
 
+    /// Trees of so many entries are wanted of it: what it sends for a bounded history is bounded by that.
+    pub fn expect_entries(&mut self, entries: u64) {
+        if let Transport::Smart(smart) = &mut self.kind {
+            smart.expect_entries(entries);
+        }
+    }
+
     /// Before every pass: until when, and as whom.
     pub fn arm(&mut self, deadline: &Rc<Deadline>, login: Option<&Login>) {
         self.deadline = Some(deadline.clone());

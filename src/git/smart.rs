@@ -29,7 +29,7 @@ use super::client::USER_AGENT;
 use super::error::Error;
 use super::heard::Heard;
 use super::http::{Http, shown};
-use super::pack::{self, receive};
+use super::pack::{self, MOST_OBJECTS, receive};
 use super::remote::{Fetched, RemoteRef, RemoteRefs};
 use super::store::Store;
 use crate::deadline::Deadline;
@@ -38,11 +38,16 @@ use crate::disk::{self, Point};
 /// A list of refs is held in memory. This is more than a million of them.
 const MAX_LIST_BYTES: u64 = 128 << 20;
 
+/// Objects that a pack may have in any case. They take a few MiB of memory.
+const SLACK_OBJECTS: u64 = 100_000;
+
 pub(super) struct Smart {
     url: Url,
     http: Http,
     protocol: Protocol,
     session: Option<Session>,
+    /// Entries of a tree, at most, if that is known.
+    entries: Option<u64>,
 }
 
 struct Session {
@@ -59,7 +64,11 @@ impl Smart {
             Some(1) => Protocol::V1,
             _ => Protocol::V2,
         };
-        Ok(Smart { url: url.clone(), http: Http::new(url, config)?, protocol, session: None })
+        Ok(Smart { url: url.clone(), http: Http::new(url, config)?, protocol, session: None, entries: None })
+    }
+
+    pub(super) fn expect_entries(&mut self, entries: u64) {
+        self.entries = Some(entries);
     }
 
     pub(super) fn arm(&mut self, deadline: &Rc<Deadline>, login: Option<&Login>) {
@@ -170,6 +179,7 @@ impl Smart {
             None if store.shallow_file().exists() => Shallow::undo(),
             None => Shallow::NoChange,
         };
+        let most = most_objects(self.entries, depth, wanted.wants.len());
         // Only who says what it has is sent deltas of it, by `have` or by a `shallow` line; without either the pack goes to
         // disk as it comes.
         let says_nothing = wanted.haves.is_empty() && !store.shallow_file().exists();
@@ -180,7 +190,7 @@ impl Smart {
         let fetched = disk::around_as(Point::StoreFetchRun, gix::Error::from_error, || {
             gix_protocol::fetch(
                 &mut wanted,
-                |pack, _progress, interrupt| match receive(store, pack, bases.as_ref(), interrupt) {
+                |pack, _progress, interrupt| match receive(store, pack, bases.as_ref(), most, interrupt) {
                     Ok(pack) => {
                         received = Some(pack);
                         Ok(true)
@@ -338,6 +348,14 @@ impl Negotiate for Exact<'_> {
         };
         Ok((round, true))
     }
+}
+
+/// How many objects a pack may have that was asked for. Generous: a commit's tree has no more blobs than entries, and no more folders
+/// than that, or it is refused; twice as many is nobody's mistake.
+fn most_objects(entries: Option<u64>, depth: Option<NonZeroU32>, wants: usize) -> u64 {
+    let (Some(entries), Some(depth)) = (entries, depth) else { return MOST_OBJECTS };
+    let commits = u64::from(depth.get()).saturating_mul(wants as u64);
+    entries.saturating_mul(4).saturating_mul(commits).saturating_add(SLACK_OBJECTS).min(MOST_OBJECTS)
 }
 
 /// gix sends every capability of an old server back with the first want, `deepen-relative` too, which turns

@@ -3,8 +3,8 @@
 //! Nothing in it is precious: any damage is answered by fetching again, never by touching what is published. The caller
 //! holds the lock of the root, so every `*.lock` found here at the start belonged to somebody who is dead.
 //!
-//! What a crash leaves: temporary packs, `.keep` files, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
-//! lines were not written. [`Store::open`] removes the first four, [`Store::tidy_shallow`] mends the last.
+//! What a crash leaves: temporary packs, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
+//! lines were not written. [`Store::open`] removes the first three, [`Store::tidy_shallow`] mends the last.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -18,6 +18,7 @@ use gix::{ObjectId, oid};
 
 use super::bases::Bases;
 use super::error::Error;
+use super::pack;
 use crate::disk::{self, Point, make_dirs, remove_any};
 
 /// A handle to read objects with; cheap to clone, one a thread.
@@ -85,7 +86,7 @@ impl Store {
 
     /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
     pub fn objects(&self) -> Result<Objects, Error> {
-        let open = || gix::odb::at(self.dir.join("objects"), self.hash);
+        let open = || bounded(self.dir.join("objects"), self.hash);
         // Folders that somebody removed while we run are made again before it counts as an error.
         let opened = open().or_else(|_| self.lay_out().and_then(|()| open()));
         let mut objects = opened.map_err(|err| self.error(&err))?;
@@ -307,7 +308,7 @@ impl Store {
     }
 
     /// Whether the store is of our making, not somebody's that was taken over.
-    pub(super) fn is_ours(&self) -> bool {
+    pub fn is_ours(&self) -> bool {
         self.dir.join(OURS).exists()
     }
 
@@ -357,18 +358,24 @@ impl Store {
         }
     }
 
+    /// A whole pack's `.keep` is somebody's wish: we never make one. In a store that is not ours a pack without its index, or
+    /// an index without its pack, may be all that somebody has of it; there only names go that a fetch gives its own.
     pub(super) fn remove_leftovers(&self) -> io::Result<()> {
         let has = |path: &Path, ext: &str| path.extension() == Some(OsStr::new(ext));
+        // A store whose mark a crash kept from being written is new, and nobody's.
+        let ours = self.is_ours() || !self.dir.join("config").exists();
         for dir in [self.dir.clone(), self.pack_dir()] {
             for entry in entries(&dir)? {
                 let path = entry.path();
                 let name = entry.file_name();
-                let temporary = name.as_encoded_bytes().starts_with(b".tmp")
-                    || name.as_encoded_bytes().starts_with(b"tmp_");
+                let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
+                let temporary = ["tmp_pack_", "tmp_idx_", "tmp_object_"].into_iter().any(begins)
+                    || ours && (begins(".tmp") || begins("tmp_"));
                 let lonely = has(&path, "pack") && !path.with_extension("idx").exists()
                     || has(&path, "idx") && !path.with_extension("pack").exists()
-                    || has(&path, "rev") && !path.with_extension("idx").exists();
-                if has(&path, "lock") || has(&path, "keep") || temporary || lonely {
+                    || has(&path, "rev") && !path.with_extension("idx").exists()
+                    || has(&path, "keep") && !path.with_extension("pack").exists();
+                if has(&path, "lock") || temporary || ours && lonely {
                     remove_any(Point::StoreLeftoverRemove, &path)?;
                 }
             }
@@ -378,6 +385,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A reader that refuses what would take more memory than an object of ordinary size: gix asks for room for the largest object of
+/// a chain of deltas, so a blob of one byte may cost as much as its base.
+pub(super) fn bounded(dir: PathBuf, hash: Kind) -> io::Result<Objects> {
+    let options = gix::odb::store::init::Options {
+        alloc_limit_bytes: Some(pack::LARGEST_READ),
+        ..gix::odb::store::init::Options::default()
+    };
+    gix::odb::at_opts(dir, hash, None, options)
 }
 
 fn entries(dir: &Path) -> io::Result<Vec<fs::DirEntry>> {

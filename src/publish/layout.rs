@@ -6,7 +6,6 @@
 //! first one is still being read; the last component is the commit in every case.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -144,16 +143,18 @@ impl Layout {
     /// Where a tree is kept for the next build, out of the readers' sight. The name tells the settings it was built with: no memory of
     /// them can be lost, or be about another tree.
     pub fn spare_of(&self, settings: &str) -> PathBuf {
-        let mut hasher = DefaultHasher::new();
-        settings.hash(&mut hasher);
-        self.state.join(format!("{SPARE}{:016x}", hasher.finish()))
+        // Not the standard library's hash, which another version of it may change.
+        let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+        hasher.update(settings.as_bytes());
+        let hash = hasher.try_finalize().expect("no settings are made to collide");
+        self.state.join(format!("{SPARE}{hash}"))
     }
 
-    /// Every tree that is kept for a next build.
-    pub fn spares(&self) -> Vec<PathBuf> {
-        let mut spares = children(&self.state);
+    /// Every tree that is kept for a next build. An error: nobody can say.
+    pub fn spares(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut spares = children(&self.state)?;
         spares.retain(|path| has_prefix(path, SPARE));
-        spares
+        Ok(spares)
     }
 
     /// The first free place for a tree of `commit`; `leaving` is free by the time it is needed.
@@ -167,53 +168,82 @@ impl Layout {
     }
 
     /// Every folder that is named like a tree of ours, also those of git-sync 3 directly below the root.
-    pub fn trees(&self) -> Vec<(PathBuf, ObjectId)> {
+    ///
+    /// An error, not a shorter list, where the disk does not answer: what is missing in the list loses its metadata.
+    pub fn trees(&self) -> Result<Vec<(PathBuf, ObjectId)>, Error> {
         let mut found = Vec::new();
         let mut collect = |dir: &Path| {
-            for path in children(dir) {
-                if let (Some(commit), true) = (commit_of(&path), path.is_dir() && !path.is_symlink()) {
+            for path in children(dir)? {
+                if let Some(commit) = commit_of(&path)
+                    && is_folder(&path)?
+                {
                     found.push((path, commit));
                 }
             }
+            Ok::<_, Error>(())
         };
-        collect(&self.trees);
-        for path in children(&self.trees) {
-            if has_prefix(&path, AGAIN) {
-                collect(&path);
+        collect(&self.trees)?;
+        for path in children(&self.trees)? {
+            if has_prefix(&path, AGAIN) && is_folder(&path)? {
+                collect(&path)?;
             }
         }
         // git-sync 3 kept its trees beside the link; only a linked worktree has a `.git` that is a file.
-        for path in children(&self.root) {
-            if let (Some(commit), true) = (commit_of(&path), path.join(".git").is_file()) {
+        for path in children(&self.root)? {
+            if let Some(commit) = commit_of(&path)
+                && kind_of(&path.join(".git"), |path| fs::metadata(path))?.is_some_and(|kind| kind.is_file())
+            {
                 found.push((path, commit));
             }
         }
-        found
+        Ok(found)
     }
 
     /// What lies among the trees and is none: leftovers of a crash, things of others, dangling links.
     ///
     /// Never what the link leads to, wherever a former layout put that, nor the trees of a source that shares the root, or
-    /// did until it was taken out of the configuration: what it published stays.
-    pub fn strays(&self) -> Vec<PathBuf> {
-        let live = match self.at_link() {
-            Ok(AtLink::Tree { path, .. }) => Some(path),
+    /// did until it was taken out of the configuration: what it published stays. An error: nobody can say.
+    pub fn strays(&self) -> Result<Vec<PathBuf>, Error> {
+        let live = match self.at_link()? {
+            AtLink::Tree { path, .. } => Some(path),
             _ => None,
         };
-        let is_live = |path: &Path| live.as_ref().is_some_and(|live| live.starts_with(path)) && path.is_dir();
-        let is_of_a_source = |path: &Path| {
-            let name = path.file_name().expect("a folder's entry");
-            path.is_dir() && self.state.join(name).join("state.json").is_file()
+        let mut strays = children(&self.trees)?;
+        let mut kept = Vec::new();
+        for path in &strays {
+            if self.is_of_trees(path, live.as_deref())? {
+                kept.push(path.clone());
+            }
+        }
+        strays.retain(|path| !kept.contains(path));
+        Ok(strays)
+    }
+
+    /// Whether an entry of the folder of trees is a tree, holds some, or is somebody's whom we serve.
+    fn is_of_trees(&self, path: &Path, live: Option<&Path>) -> Result<bool, Error> {
+        let leads_to_folder = || -> Result<bool, Error> {
+            Ok(kind_of(path, |path| fs::metadata(path))?.is_some_and(|kind| kind.is_dir()))
         };
-        let is_tree = |path: &Path| commit_of(path).is_some() && path.is_dir() && !path.is_symlink();
-        let is_again = |path: &Path| has_prefix(path, AGAIN) && path.is_dir() && !path.is_symlink();
-        children(&self.trees)
-            .into_iter()
-            .filter(|path| {
-                let holds_trees = || is_again(path) && children(path).iter().any(|child| is_tree(child));
-                !(is_tree(path) || is_live(path) || is_of_a_source(path) || holds_trees())
-            })
-            .collect()
+        if commit_of(path).is_some() && is_folder(path)? {
+            return Ok(true);
+        }
+        if live.is_some_and(|live| live.starts_with(path)) && leads_to_folder()? {
+            return Ok(true);
+        }
+        let state = self.state.join(path.file_name().expect("a folder's entry")).join("state.json");
+        if kind_of(&state, |path| fs::metadata(path))?.is_some_and(|kind| kind.is_file())
+            && leads_to_folder()?
+        {
+            return Ok(true);
+        }
+        if has_prefix(path, AGAIN) && is_folder(path)? {
+            for child in children(path)? {
+                if commit_of(&child).is_some() && is_folder(&child)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -251,8 +281,31 @@ fn commit_of(path: &Path) -> Option<ObjectId> {
     ObjectId::from_hex(hex.as_bytes()).ok()
 }
 
-fn children(dir: &Path) -> Vec<PathBuf> {
-    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+/// What is in a folder; nothing if there is none.
+pub(super) fn children(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    match entries {
+        Err(err) if is_absent(&err) => Ok(Vec::new()),
+        other => other.map_err(Error::io("list", dir)),
+    }
+}
+
+/// A folder, and no link to one.
+fn is_folder(path: &Path) -> Result<bool, Error> {
+    Ok(kind_of(path, |path| fs::symlink_metadata(path))?.is_some_and(|kind| kind.is_dir()))
+}
+
+/// What is at a path by `look`; `None` if nothing is.
+fn kind_of(path: &Path, look: fn(&Path) -> io::Result<fs::Metadata>) -> Result<Option<fs::FileType>, Error> {
+    match look(path) {
+        Err(err) if is_absent(&err) => Ok(None),
+        other => Ok(Some(other.map_err(Error::io("look at", path))?.file_type())),
+    }
+}
+
+/// The two answers of a disk that mean that nothing is there; every other error means that it does not say.
+fn is_absent(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn has_prefix(path: &Path, prefix: &str) -> bool {
@@ -332,8 +385,17 @@ mod tests {
         std::os::unix::fs::symlink("/nonexistent", layout.trees.join(HEX)).unwrap();
         fs::create_dir(layout.trees.join(".new-1-0000")).unwrap();
         fs::write(layout.trees.join("file"), "").unwrap();
-        assert_eq!(layout.strays().len(), 4);
-        assert!(layout.trees().is_empty());
+        assert_eq!(layout.strays().unwrap().len(), 4);
+        assert!(layout.trees().unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_name_of_a_spare_is_the_same_in_every_version() {
+        let (_dir, layout) = world();
+        let spare = layout.spare_of("abc");
+        assert_eq!(spare, layout.state.join("spare-a9993e364706816aba3e25717850c26c9cd0d89d"));
+        fs::create_dir(&spare).unwrap();
+        assert_eq!(layout.spares().unwrap(), [spare]);
     }
 
     #[test]
@@ -346,7 +408,7 @@ mod tests {
         let second = layout.place_for(&commit, None);
         assert_eq!(second, layout.trees.join("again-1").join(HEX));
         fs::create_dir_all(&second).unwrap();
-        assert_eq!(layout.trees().len(), 2);
-        assert!(layout.strays().is_empty());
+        assert_eq!(layout.trees().unwrap().len(), 2);
+        assert!(layout.strays().unwrap().is_empty());
     }
 }

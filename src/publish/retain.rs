@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::layout::{AtLink, Layout};
+use super::error::Error;
+use super::layout::{AtLink, Layout, children};
 use super::lock::RootLock;
 use super::state::Retired;
 use crate::disk::{self, Point};
@@ -98,9 +99,12 @@ pub fn remove(_proof: &RootLock, layout: &Layout, tree: &Path, outcome: &mut Rem
         Err(err) => return outcome.failed.push((tree.to_owned(), err.to_string())),
     }
     // A `.git` file that names another tree's metadata (somebody wrote into the tree) must not cost that tree its own.
-    let is_of_another =
-        |admin: &PathBuf| metadata_in_use(layout).iter().any(|(path, of)| path != tree && of == admin);
-    let admin = manifest::admin_of(tree, &layout.store).filter(|admin| !is_of_another(admin));
+    let admin = match metadata(layout, tree).and_then(|admin| Ok((admin, metadata_in_use(layout)?))) {
+        Ok((admin, in_use)) => {
+            admin.filter(|admin| !in_use.iter().any(|(path, of)| path != tree && of == admin))
+        }
+        Err(err) => return outcome.failed.push((tree.to_owned(), err.to_string())),
+    };
     let gone = layout.gone();
     // A folder of another file system or owner cannot be renamed: then it goes from where it is.
     let doomed =
@@ -134,40 +138,69 @@ pub fn park(proof: &RootLock, layout: &Layout, tree: &Path, settings: &str, outc
     {
         return false;
     }
-    for before in layout.spares() {
+    let Ok(spares) = layout.spares() else { return false };
+    for before in spares {
         remove(proof, layout, &before, outcome);
     }
     disk::rename(Point::RetireTreePark, tree, &layout.spare_of(settings)).is_ok()
 }
 
-/// Removes what lies among the trees and is none, and metadata of trees that are gone.
+/// Removes what lies among the trees and is none, and metadata of trees that are gone. Nothing at all if the disk does not say
+/// which these are: one error of a read must not cost a tree its metadata.
 pub fn sweep(_proof: &RootLock, layout: &Layout) -> Removal {
     let mut outcome = Removal::default();
-    for stray in layout.strays() {
+    let garbage = match garbage(layout) {
+        Ok(garbage) => garbage,
+        Err(err) => {
+            outcome.failed.push((layout.trees.clone(), err.to_string()));
+            return outcome;
+        }
+    };
+    for stray in garbage.strays {
         match remove_stubbornly(Point::RetireStrayRemove, &stray) {
             Ok(()) => outcome.removed += 1,
             Err(err) => outcome.failed.push((stray, err.to_string())),
         }
     }
-    let alive = metadata_in_use(layout);
-    for entry in fs::read_dir(layout.store.join("worktrees")).into_iter().flatten().flatten() {
-        if !alive.iter().any(|(_, admin)| *admin == entry.path())
-            && let Err(err) = remove_stubbornly(Point::RetireStrayRemove, &entry.path())
-        {
-            outcome.failed.push((entry.path(), err.to_string()));
+    for admin in garbage.metadata {
+        if let Err(err) = remove_stubbornly(Point::RetireStrayRemove, &admin) {
+            outcome.failed.push((admin, err.to_string()));
         }
     }
     outcome
 }
 
+/// What a sweep removes.
+struct Garbage {
+    strays: Vec<PathBuf>,
+    metadata: Vec<PathBuf>,
+}
+
+fn garbage(layout: &Layout) -> Result<Garbage, Error> {
+    let alive = metadata_in_use(layout)?;
+    let mut metadata = children(&layout.store.join("worktrees"))?;
+    metadata.retain(|path| !alive.iter().any(|(_, admin)| admin == path));
+    Ok(Garbage { strays: layout.strays()?, metadata })
+}
+
 /// Every tree, the one that readers see among them wherever it is, with its metadata folder.
-fn metadata_in_use(layout: &Layout) -> Vec<(PathBuf, PathBuf)> {
-    let live = match layout.at_link() {
-        Ok(AtLink::Tree { path, .. }) => Some(path),
+fn metadata_in_use(layout: &Layout) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+    let live = match layout.at_link()? {
+        AtLink::Tree { path, .. } => Some(path),
         _ => None,
     };
-    let trees = layout.trees().into_iter().map(|(path, _)| path).chain(live).chain(layout.spares());
-    trees.filter_map(|path| manifest::admin_of(&path, &layout.store).map(|admin| (path, admin))).collect()
+    let trees = layout.trees()?.into_iter().map(|(path, _)| path).chain(live).chain(layout.spares()?);
+    let mut in_use = Vec::new();
+    for path in trees {
+        if let Some(admin) = metadata(layout, &path)? {
+            in_use.push((path, admin));
+        }
+    }
+    Ok(in_use)
+}
+
+fn metadata(layout: &Layout, tree: &Path) -> Result<Option<PathBuf>, Error> {
+    manifest::metadata_of(tree, &layout.store).map_err(Error::io("read the `.git` file of", tree))
 }
 
 /// `rm -rf`, with a second try after giving ourselves the rights to folders that somebody took away.
@@ -277,6 +310,77 @@ mod tests {
             removal,
             Removal { removed: 3, failed: vec![here("tree"), here(".gone-1"), here("stray")] }
         );
+    }
+
+    const COMMITS: [&str; 2] =
+        ["0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"];
+
+    /// A root with two trees and their metadata, the first one live; and a tree's metadata that nobody names.
+    fn two_trees() -> (tempfile::TempDir, Layout, RootLock) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let mut layout = Layout::sole(&root, &root.join("link"));
+        layout.create(false).unwrap();
+        for commit in COMMITS {
+            fs::create_dir(layout.trees.join(commit)).unwrap();
+            fs::write(
+                layout.trees.join(commit).join(".git"),
+                format!("gitdir: ../../.git/worktrees/{commit}"),
+            )
+            .unwrap();
+            fs::create_dir_all(layout.store.join("worktrees").join(commit)).unwrap();
+        }
+        fs::create_dir(layout.store.join("worktrees/of-nobody")).unwrap();
+        std::os::unix::fs::symlink(format!(".worktrees/{}", COMMITS[0]), &layout.link).unwrap();
+        let lock = RootLock::try_acquire(&layout).unwrap();
+        (dir, layout, lock)
+    }
+
+    fn metadata_folders(layout: &Layout) -> usize {
+        fs::read_dir(layout.store.join("worktrees")).unwrap().count()
+    }
+
+    /// Every open below fails with ELOOP, for root too.
+    fn make_unreadable(path: &Path) -> PathBuf {
+        let aside = path.with_extension("aside");
+        fs::rename(path, &aside).unwrap();
+        std::os::unix::fs::symlink(path.file_name().unwrap(), path).unwrap();
+        aside
+    }
+
+    #[test]
+    fn a_tree_whose_metadata_cannot_be_read_costs_no_tree_its_metadata() {
+        for commit in COMMITS {
+            let (_dir, layout, lock) = two_trees();
+            let gitfile = layout.trees.join(commit).join(".git");
+            let aside = make_unreadable(&gitfile);
+            let stray = layout.trees.join(".new-1");
+            fs::create_dir(&stray).unwrap();
+            let swept = sweep(&lock, &layout);
+            assert_eq!((swept.removed, swept.failed.len()), (0, 1), "{swept:?}");
+            assert!(swept.failed[0].1.contains("cannot read the `.git` file of"), "{swept:?}");
+            let mut removal = Removal::default();
+            remove(&lock, &layout, &layout.trees.join(COMMITS[1]), &mut removal);
+            assert_eq!((removal.removed, removal.failed.len()), (0, 1), "{removal:?}");
+            assert_eq!(metadata_folders(&layout), 3);
+            assert!(stray.exists() && layout.trees.join(COMMITS[1]).exists());
+            fs::rename(aside, gitfile).unwrap();
+            assert_eq!(sweep(&lock, &layout), Removal { removed: 1, failed: Vec::new() });
+            assert_eq!(metadata_folders(&layout), 2, "that of nobody goes");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_trees_that_cannot_be_listed_is_not_an_empty_one() {
+        let (_dir, layout, lock) = two_trees();
+        let aside = make_unreadable(&layout.trees);
+        assert!(layout.trees().is_err() && layout.strays().is_err());
+        let swept = sweep(&lock, &layout);
+        assert_eq!((swept.removed, swept.failed.len()), (0, 1), "{swept:?}");
+        assert_eq!(metadata_folders(&layout), 3);
+        fs::remove_file(&layout.trees).unwrap();
+        fs::rename(aside, &layout.trees).unwrap();
+        assert_eq!(layout.trees().unwrap().len(), 2);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 use rustix::fs::Advice;
 
 use super::plan::{Plan, parent};
@@ -64,8 +64,9 @@ pub struct Touched {
 
 impl Touched {
     /// What this plan changes. Times alone do not count: a tree that lost them is looked at more closely, and is right.
-    pub(super) fn of(plan: &Plan, listing: &Listing, admin: PathBuf) -> Touched {
-        let rough = plan.write.len() + plan.remove.len() + plan.make_folders.len();
+    /// `cleared` are paths that a spare had too much.
+    pub(super) fn of(plan: &Plan, listing: &Listing, cleared: &[BString], admin: PathBuf) -> Touched {
+        let rough = plan.write.len() + plan.remove.len() + plan.make_folders.len() + cleared.len();
         if rough > MANY {
             return Touched { count: rough, paths: Vec::new(), admin };
         }
@@ -80,7 +81,8 @@ impl Touched {
                 files.push(join(Path::new(""), entry.path.as_ref()));
             }
         }
-        let gone = plan.remove.iter().chain(&plan.remove_folders).map(|path| parent(path.as_ref()));
+        let gone =
+            plan.remove.iter().chain(&plan.remove_folders).chain(cleared).map(|path| parent(path.as_ref()));
         let made = plan.make_folders.iter().flat_map(|path| [path.as_bstr(), parent(path.as_ref())]);
         folders.extend(gone.chain(made));
         // A folder that went away with what was in it has nothing to flush.
@@ -149,13 +151,14 @@ impl Disk {
 fn each(paths: &[PathBuf]) -> Result<(), Error> {
     // Begun for all before any is waited for: else each costs the file system a transaction of its own. "Not needed" is how to say
     // that without unsafe code; Linux takes it for a reason to write, and what is dirty stays in memory until it is written.
-    let mut open = Vec::with_capacity(paths.len());
     for path in paths {
+        // Closed at once: a process may have few files open.
         let file = File::open(path).map_err(failed("open", path))?;
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-        open.push(file);
     }
-    for (path, file) in paths.iter().zip(open) {
+    for path in paths {
+        // Who opens a file hears of a write that has failed before, if nobody has heard of it yet.
+        let file = File::open(path).map_err(failed("open", path))?;
         match disk::sync(Point::TreePlaceFlush, &file) {
             // Some file systems cannot flush a folder; then nothing more can be done.
             Err(err) if err.kind() == io::ErrorKind::InvalidInput => {}

@@ -18,14 +18,31 @@ use crate::disk::{self, Point, create_ours, write_ours};
 use crate::git::cause::of_the_disk;
 use crate::path::relative;
 
-/// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none.
+/// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none, or none that we can see.
 ///
 /// Only the name counts, not the path before it: a git-sync that saw the volume elsewhere wrote an absolute one.
 pub fn admin_of(tree: &Path, store: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(tree.join(".git")).ok()?;
-    let gitdir = Path::new(text.strip_prefix("gitdir:")?.trim());
-    let admin = store.join("worktrees").join(gitdir.file_name()?);
-    admin.is_dir().then_some(admin)
+    metadata_of(tree, store).ok().flatten()
+}
+
+/// The same for whoever removes what no tree names: a disk that does not answer is not a tree without metadata.
+pub fn metadata_of(tree: &Path, store: &Path) -> io::Result<Option<PathBuf>> {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
+    let text = match fs::read_to_string(tree.join(".git")) {
+        // A folder, and what is no text, name nothing.
+        Err(err) if matches!(err.kind(), NotFound | NotADirectory | IsADirectory | InvalidData) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let named = text.strip_prefix("gitdir:").and_then(|gitdir| Path::new(gitdir.trim()).file_name());
+    let Some(name) = named else { return Ok(None) };
+    let admin = store.join("worktrees").join(name);
+    match fs::metadata(&admin) {
+        Ok(meta) => Ok(meta.is_dir().then_some(admin)),
+        Err(err) if matches!(err.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(err) => Err(err),
+    }
 }
 
 /// Whether the tree is whole: its index exists, and it was made for `commit`.

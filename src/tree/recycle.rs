@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::ObjectId;
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::State;
 
 use super::attributes::Converter;
@@ -90,7 +90,7 @@ fn see_whole(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadli
     let whole = true;
     let survey =
         survey.inspect_err(|err| tracing::debug!("`{}` is of no use: {err}", tree.display())).ok()?;
-    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey })
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey, cleared: Vec::new() })
 }
 
 /// Only times are taken from the files of the readers' tree, and those are in its manifest.
@@ -98,7 +98,7 @@ fn see_current(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Seen>
     let at = Instant::now();
     let (manifest, checksum) = read_manifest(tree, store, hash)?;
     let (whole, survey) = (false, survey::folders(tree, &manifest).ok()?);
-    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey })
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey, cleared: Vec::new() })
 }
 
 /// What to build, where, from what.
@@ -152,6 +152,8 @@ struct Seen {
     manifest: State,
     checksum: Option<ObjectId>,
     survey: Survey,
+    /// What it had too much.
+    cleared: Vec<BString>,
 }
 
 impl Job<'_> {
@@ -207,7 +209,8 @@ impl Job<'_> {
             },
         );
         drop(current);
-        let spare = spare.map(|seen| seen.manifest);
+        let (spare, cleared) = spare.map(|seen| (seen.manifest, seen.cleared)).unzip();
+        let cleared = cleared.unwrap_or_default();
         space::check(&plan, self.listing, from.is_some(), self.new.parent().unwrap_or(self.new))?;
         if spare.is_none() {
             disk::make_dirs(Point::TreeNewMake, self.new, self.group_write)
@@ -225,7 +228,7 @@ impl Job<'_> {
         }
         .run(objects, self.converter, self.new)?;
         let written = plan.write.len();
-        let touched = Touched::of(&plan, self.listing, admin.clone());
+        let touched = Touched::of(&plan, self.listing, &cleared, admin.clone());
         drop(plan);
         let index = manifest::next(spare, self.commit.kind(), self.listing, done);
         let manifest = manifest::write_index(&admin, &index, self.group_write)
@@ -297,7 +300,7 @@ impl Job<'_> {
                 })?;
         }
         write::remove_extras(self.new, &seen.survey.extras)?;
-        seen.survey.forget_extras();
+        seen.cleared = seen.survey.forget_extras();
         // It is about to get the `.git` file of the tree that it becomes.
         seen.survey.forget_top();
         Ok(seen)

@@ -126,13 +126,15 @@ impl Survey {
         on_all_cores(folders.len() >= ALONE * 16, || (), work).is_ok()
     }
 
-    /// After the extras were removed: that changed the times of their folders.
-    pub fn forget_extras(&mut self) {
-        for extra in std::mem::take(&mut self.extras) {
+    /// After the extras were removed: that changed the times of their folders. Returns them.
+    pub fn forget_extras(&mut self) -> Vec<BString> {
+        let extras = std::mem::take(&mut self.extras);
+        for extra in &extras {
             if let Some(mtime) = self.folders.get_mut(parent(extra.as_ref())) {
                 *mtime = Mtime::default();
             }
         }
+        extras
     }
 
     /// After the tree got another `.git` file: that changed the time of its top folder.

@@ -20,7 +20,7 @@ use gix::bstr::{BStr, BString};
 use gix::hash::Hasher;
 use gix::index::entry::{Flags, Mode};
 use gix::index::{Entry as IndexEntry, State};
-use gix::objs::{Find as _, Kind as ObjectKind};
+use gix::objs::Kind as ObjectKind;
 
 use super::attributes::{Conversion, Converter};
 use super::listed::{converter, kind_of, knows, lists_the_commit};
@@ -29,7 +29,11 @@ use super::write::join;
 use super::{CheckoutConfig, Kind, Limits, manifest, shown};
 use crate::deadline::Deadline;
 use crate::disk::open_to_read;
+use crate::git::pack::read_blob;
 use crate::git::store::Objects;
+
+/// The permissions that `fsGroup` leaves alone.
+const OWNER_AND_OTHERS: u32 = 0o707;
 
 /// Bytes that are read before anything else is looked at.
 const CHUNK: usize = 256 << 10;
@@ -173,7 +177,8 @@ struct Look<'a> {
 impl Look<'_> {
     fn run(&mut self, progress: &mut Progress, parts: usize) {
         let entries = self.state.entries();
-        self.top_mode = fs::symlink_metadata(self.subject.tree).map_or(0, |meta| meta.mode() & 0o777);
+        self.top_mode =
+            fs::symlink_metadata(self.subject.tree).map_or(0, |meta| meta.mode() & OWNER_AND_OTHERS);
         if entries.is_empty() {
             return self.folder(BStr::new(""));
         }
@@ -225,7 +230,9 @@ impl Look<'_> {
         let listing = match fs::symlink_metadata(&path) {
             Ok(meta) if !meta.is_dir() => return self.report(folder, "is not a folder"),
             // All are made alike: the volume's defaults for new folders are in both.
-            Ok(meta) if self.subject.holds_modes && !self.is_mode_of_folders(meta.mode() & 0o777) => {
+            Ok(meta)
+                if self.subject.holds_modes && !self.is_mode_of_folders(meta.mode() & OWNER_AND_OTHERS) =>
+            {
                 return self.report(folder, format!("has mode {:04o}", meta.mode() & 0o777));
             }
             Ok(_) => fs::read_dir(&path),
@@ -336,7 +343,8 @@ impl Look<'_> {
         })
     }
 
-    /// Whether the permissions are those it was made with. A mode that we did not expect counts only if the file was changed since:
+    /// Whether the permissions are those it was made with, but for the group's: `fsGroup` opens every file and folder of a volume to
+    /// its group when a pod mounts it. A mode that we did not expect counts only if the file was changed since:
     /// a folder's access list gives new files other modes than the umask says.
     fn is_mode_right(&self, entry: &IndexEntry, kind: Kind, meta: &fs::Metadata) -> bool {
         let (own, group) = if kind == Kind::Executable { (0o755, 0o775) } else { (0o644, 0o664) };
@@ -344,7 +352,7 @@ impl Look<'_> {
         let made = crate::umask::apply(if group_write { group } else { own }, group_write);
         let ctime = (i64::from(entry.stat.ctime.secs), i64::from(entry.stat.ctime.nsecs));
         !self.subject.holds_modes
-            || meta.mode() & 0o7777 == made
+            || meta.mode() & OWNER_AND_OTHERS == made & OWNER_AND_OTHERS
             || (meta.ctime(), meta.ctime_nsec()) == ctime
     }
 
@@ -388,12 +396,9 @@ impl Look<'_> {
     /// A file whose bytes are made from the blob's.
     fn converted(&mut self, entry: &IndexEntry, rule: Conversion, file: &Path) -> io::Result<bool> {
         let mut blob = Vec::new();
-        match self.objects.try_find(&entry.id, &mut blob) {
-            Ok(Some(data)) if data.kind == ObjectKind::Blob => {}
-            _ => {
-                tracing::debug!("cannot verify a file: the object store does not have {}", entry.id);
-                return Ok(true);
-            }
+        if let Err(err) = read_blob(self.objects, &entry.id, &mut blob, self.deadline.interrupt()) {
+            tracing::debug!("cannot verify a file: its blob {} cannot be read: {err}", entry.id);
+            return Ok(true);
         }
         let wanted = rule.apply(&entry.id, &blob);
         // One byte more shows a file that is too long, however long it is.

@@ -17,7 +17,6 @@ use std::time::{Duration, SystemTime};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Stat;
 use gix::index::fs::Metadata;
-use gix::objs::Find as _;
 
 use super::attributes::Converter;
 use super::parallel::on_all_cores;
@@ -26,7 +25,7 @@ use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
 use crate::disk::{self, Point, Writable};
-use crate::error::{Advice, OnDisk, Remedy};
+use crate::error::{Advice, NO_ROOM, OnDisk, Remedy};
 use crate::git::order::in_pack_order;
 use crate::git::pack::{self, WORTH_STREAMING};
 use crate::git::store::Objects;
@@ -68,10 +67,7 @@ impl Advice for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Disk(err) => err.hint(),
-            Error::NoRoom(_) => Some(
-                "free some space or make the volume larger; nothing was written, and what is published stays"
-                    .into(),
-            ),
+            Error::NoRoom(_) => Some(NO_ROOM.into()),
             Error::Damaged { .. } | Error::Expired(_) => None,
         }
     }
@@ -159,13 +155,22 @@ impl Apply<'_> {
         let top = File::open(dir).map_err(failed("open the folder", dir))?;
         let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
         let from = self.from.and_then(|from| File::open(from).ok());
+        let large = Mutex::new(());
         let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
         let work = |(objects, converter): (Objects, Option<Converter>)| -> Result<(), Error> {
             let reflinks = Reflinks { from: from.as_ref(), impossible: &cannot_clone };
-            let mut writer =
-                Writer { apply: self, objects, converter, dir, top: &top, reflinks, blob: Vec::new() };
+            let mut writer = Writer {
+                apply: self,
+                objects,
+                converter,
+                dir,
+                top: &top,
+                reflinks,
+                large: &large,
+                blob: Vec::new(),
+            };
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -197,6 +202,8 @@ struct Writer<'a> {
     /// The same, open.
     top: &'a File,
     reflinks: Reflinks<'a>,
+    /// Held by who has a large blob in memory.
+    large: &'a Mutex<()>,
     blob: Vec<u8>,
 }
 
@@ -241,12 +248,19 @@ impl Writer<'_> {
         if entry.size > WORTH_STREAMING && self.is_unconverted(entry) {
             return self.stream(entry, file);
         }
+        // What is converted is held whole, twice: one large file at a time, not one a thread.
+        let _alone = (entry.size > WORTH_STREAMING)
+            .then(|| self.large.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         self.read(entry)?;
         let bytes = match &mut self.converter {
             Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
         let written = file.write_all(Point::TreeFileWrite, &bytes);
+        if entry.size > WORTH_STREAMING {
+            drop(bytes);
+            self.blob = Vec::new();
+        }
         written.map_err(failed("write", &join(self.dir, entry.path.as_ref())))
     }
 
@@ -258,7 +272,11 @@ impl Writer<'_> {
     fn stream(&self, entry: &Entry, file: &Writable) -> Result<(), Error> {
         let mut out = file.at(Point::TreeFileWrite);
         let poured = pack::stream_blob(&self.objects, &entry.id, &mut out, self.apply.deadline.interrupt());
-        poured.map(|_| ()).map_err(|err| match err {
+        poured.map(|_| ()).map_err(|err| self.unread(entry, err))
+    }
+
+    fn unread(&self, entry: &Entry, err: pack::Error) -> Error {
+        match err {
             pack::Error::Output(source) | pack::Error::Disk(source) => {
                 failed("write", &join(self.dir, entry.path.as_ref()))(source)
             }
@@ -267,15 +285,14 @@ impl Writer<'_> {
                 Ok(()) => Error::Expired(Expired::Stopped),
             },
             _ => Error::Damaged { id: entry.id },
-        })
+        }
     }
 
     /// Reads the blob of an entry into `self.blob`.
     fn read(&mut self, entry: &Entry) -> Result<(), Error> {
-        match self.objects.try_find(&entry.id, &mut self.blob) {
-            Ok(Some(data)) if data.kind == gix::objs::Kind::Blob => Ok(()),
-            _ => Err(Error::Damaged { id: entry.id }),
-        }
+        let interrupt = self.apply.deadline.interrupt();
+        let read = pack::read_blob(&self.objects, &entry.id, &mut self.blob, interrupt);
+        read.map_err(|err| self.unread(entry, err))
     }
 
     fn link(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {

@@ -127,7 +127,10 @@ impl World {
         fs::remove_file(during).unwrap();
         let may_keep = |path: &&String| self.scenario.may_keep.iter().any(|begin| path.starts_with(begin));
         let is_tidy = |now: &BTreeSet<String>| {
-            undisturbed.is_subset(now) && now.difference(undisturbed).all(|path| may_keep(&path))
+            // A change that was made and said to have failed costs what a crash there costs.
+            let may_lack = |path: &String| self.scenario.may_lack.iter().any(|begin| path.starts_with(begin));
+            undisturbed.difference(now).all(may_lack)
+                && now.difference(undisturbed).all(|path| may_keep(&path))
         };
         let mended = || self.shows_the_newest().is_ok() && is_tidy(&paths(&self.synced.root));
         if holds_within(MENDS, mended) {

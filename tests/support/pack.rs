@@ -127,6 +127,11 @@ impl Pack {
         self
     }
 
+    /// Bytes so far: where the next object begins.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The pack with its right checksum.
     pub fn finish(mut self) -> Vec<u8> {
         let sum = checksum(&self.0);

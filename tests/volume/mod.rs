@@ -8,6 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::process::unproven;
 use crate::synced::is_root;
 
 /// Something mounted, unmounted on drop. A loop device below it goes with it.
@@ -28,7 +29,7 @@ impl Volume {
 
     fn mount(at: &Path, args: &[&str]) -> Option<Volume> {
         if !is_root() {
-            eprintln!("not tested: only root can mount");
+            unproven("only root can mount");
             return None;
         }
         fs::create_dir_all(at).expect("a folder to mount on");
@@ -36,7 +37,7 @@ impl Volume {
         match output {
             Ok(output) if output.status.success() => Some(Volume { at: at.to_owned() }),
             other => {
-                eprintln!("not tested: cannot mount: {other:?}");
+                unproven(&format!("cannot mount: {other:?}"));
                 None
             }
         }
@@ -67,7 +68,7 @@ pub fn new_image(path: &Path, bytes: u64) -> bool {
     let made = Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-J", "size=4"]).arg(path).output();
     let is_made = made.as_ref().is_ok_and(|out| out.status.success());
     if !is_made {
-        eprintln!("not tested: no ext4 can be made: {made:?}");
+        unproven(&format!("no ext4 can be made: {made:?}"));
     }
     is_made
 }
@@ -78,7 +79,7 @@ pub fn new_xfs(path: &Path) -> bool {
     let made = Command::new("mkfs.xfs").args(["-q", "-f", "-m", "reflink=1"]).arg(path).output();
     let is_made = made.as_ref().is_ok_and(|out| out.status.success());
     if !is_made {
-        eprintln!("not tested: no XFS can be made: {made:?}");
+        unproven(&format!("no XFS can be made: {made:?}"));
     }
     is_made
 }

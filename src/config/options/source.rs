@@ -79,8 +79,10 @@ pub(super) static PUBLISH: &[Opt] = &[
         .doc("As in git-sync the default is taken literally: `…/dags.git` is published as `dags.git`."),
     Opt::source("stale-worktree-timeout", ANY_DURATION, "How long a replaced tree stays readable")
         .vars(&["GITSYNC_STALE_WORKTREE_TIMEOUT"])
-        .doc("Set (also to 0): exactly git-sync's meaning. Not set: the replaced tree stays until the next build turns \
-              it into the next tree, which costs nothing and lets long tasks keep their files."),
+        .doc("Set (also to 0): git-sync's meaning for readers; the youngest tree past its time stays on disk, out of their \
+              sight, until the next build turns it into the next tree. Not set: the replaced tree stays readable until \
+              then, which lets long tasks keep their files. Size the volume for that one whole tree more; when it is full, \
+              that tree goes."),
     Opt::source("keep", Kind::Int { min: 0 }, "Replaced trees to keep, whatever their age")
         .vars(&["DAGSYNC_KEEP"])
         .default("0"),

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::rc::Rc;
 
 use gix::ObjectId;
 use gix::hash::{Hasher, Kind as HashKind};
@@ -14,14 +15,19 @@ use crate::disk::{self, Point, Writable, Writing};
 /// The bytes of one object.
 pub(super) enum Content {
     Memory(Vec<u8>),
-    File(Writable, u64),
+    /// A part of a file.
+    File {
+        file: Rc<Writable>,
+        start: u64,
+        len: u64,
+    },
 }
 
 impl Content {
     pub(super) fn len(&self) -> u64 {
         match self {
             Content::Memory(data) => data.len() as u64,
-            Content::File(_, len) => *len,
+            Content::File { len, .. } => *len,
         }
     }
 
@@ -29,7 +35,7 @@ impl Content {
     pub(super) fn held(&self) -> usize {
         match self {
             Content::Memory(data) => data.capacity(),
-            Content::File(..) => 0,
+            Content::File { .. } => 0,
         }
     }
 
@@ -44,8 +50,8 @@ impl Content {
         let end = end.ok_or_else(|| Error::damaged("a delta copies from beyond its base"))?;
         match self {
             Content::Memory(data) => each(&data[start as usize..end as usize]),
-            Content::File(file, _) => {
-                let mut at = start;
+            Content::File { file, start: begin, .. } => {
+                let (mut at, end) = (begin + start, begin + end);
                 let mut buffer = vec![0; (len as usize).min(64 << 10)];
                 while at < end {
                     let piece = (buffer.len() as u64).min(end - at) as usize;
@@ -56,16 +62,6 @@ impl Content {
                 Ok(())
             }
         }
-    }
-
-    /// Moves it out of memory.
-    pub(super) fn spill(&mut self, folder: &Path) -> Result<(), Error> {
-        if let Content::Memory(data) = self {
-            let file = nameless(folder).map_err(Error::Disk)?;
-            file.write_all(Point::StoreObjectWrite, data).map_err(Error::Disk)?;
-            *self = Content::File(file, data.len() as u64);
-        }
-        Ok(())
     }
 }
 
@@ -140,7 +136,7 @@ impl<'a> Arrival<'a> {
         let content = match self.file {
             Some(file) => {
                 let file = file.into_inner().map_err(|err| Error::Disk(err.into_error()))?;
-                Some(Content::File(file.into_inner(), self.size))
+                Some(Content::File { file: Rc::new(file.into_inner()), start: 0, len: self.size })
             }
             None => self.keep.map(|_| Content::Memory(self.memory)),
         };

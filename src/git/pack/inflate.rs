@@ -85,7 +85,8 @@ impl Inflater {
     }
 }
 
-fn longer() -> Error {
+/// More comes than was claimed.
+pub(super) fn longer() -> Error {
     Error::damaged("an object is longer than its header says")
 }
 

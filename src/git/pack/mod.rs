@@ -12,6 +12,7 @@ mod copy;
 mod deflate;
 mod delta;
 mod file;
+mod frames;
 mod index;
 mod inflate;
 mod packs;
@@ -23,18 +24,24 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::ObjectId;
-use gix::objs::Kind;
+use gix::objs::{Find as _, Kind};
 
 use super::store::{Objects, Store};
 pub use compact::{Compacted, compact};
 pub(super) use packs::Packs;
-pub use receive::{Received, receive};
+pub use receive::{MOST_OBJECTS, Received, receive};
 
 /// Larger objects are never in memory as a whole. One is made of a base and a delta, so three times this may be held.
 const IN_MEMORY: u64 = 8 << 20;
 
+/// What gix may ask of memory for one object: two of a chain of deltas, which it makes by turns, and the deltas.
+pub(super) const LARGEST_READ: usize = 3 * IN_MEMORY as usize;
+
 /// A delta of a few bytes can ask for an object that fills every disk. None in a DAG repository is larger than this.
 const LARGEST_DELTA: u64 = 4 << 30;
+
+/// No chain of deltas is longer, git makes none; one that is may go in a circle.
+const LONGEST_CHAIN: usize = 4095;
 
 /// What can go wrong with a pack.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +85,10 @@ pub(super) struct Object {
     pub(super) kind: Kind,
 }
 
+fn chain_too_long() -> Error {
+    Error::Damaged(format!("a chain of more than {LONGEST_CHAIN} deltas"))
+}
+
 fn check(interrupt: &AtomicBool) -> Result<(), Error> {
     if interrupt.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
@@ -105,6 +116,29 @@ pub fn stream_blob(
     }
 }
 
+/// Reads a blob whole, in no more memory than its own size beyond what an object of ordinary size takes: if it is small but made
+/// from a large one, that one waits in a file.
+///
+/// # Errors
+/// As of [`stream_blob`].
+pub fn read_blob(
+    objects: &Objects,
+    id: &gix::oid,
+    buffer: &mut Vec<u8>,
+    interrupt: &AtomicBool,
+) -> Result<(), Error> {
+    if let Ok(found) = objects.try_find(id, buffer) {
+        return match found.map(|data| data.kind) {
+            Some(Kind::Blob) => Ok(()),
+            Some(_) => Err(Error::Damaged(format!("{id} is no blob"))),
+            None => Err(Error::Damaged(format!("{id} is not there"))),
+        };
+    }
+    // It was too much for gix, or it is damaged: then it is damaged here too. Nothing of that is to be held meanwhile.
+    *buffer = Vec::new();
+    stream_blob(objects, id, buffer, interrupt).map(|_| ())
+}
+
 /// Writes a pack of exactly `objects` into the store: entries are copied as they are packed in `source`, on one thread, and
 /// received like any other pack on another, through a pipe, so that all is verified and nothing is on disk twice.
 pub(super) fn write(
@@ -124,7 +158,13 @@ pub(super) fn write(
             copy::stream(&packs, &source, objects, &folder, interrupt, &mut put)?;
             writer.flush().map_err(|err| (None, Error::Output(err)))
         });
-        let received = receive(store, &mut io::BufReader::with_capacity(64 << 10, reader), None, interrupt);
+        let received = receive(
+            store,
+            &mut io::BufReader::with_capacity(64 << 10, reader),
+            None,
+            MOST_OBJECTS,
+            interrupt,
+        );
         (copier.join(), received)
     });
     let copied = copied.unwrap_or_else(|panic| std::panic::resume_unwind(panic));

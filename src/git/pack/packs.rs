@@ -17,13 +17,10 @@ use gix_pack::{data, index};
 
 use super::content::{Arrival, Content};
 use super::delta::{Applier, Target as _};
-use super::inflate::Inflater;
+use super::inflate::{Inflater, longer};
 use super::resolve::{entry, header, whole};
-use super::{Error, IN_MEMORY, check};
+use super::{Error, IN_MEMORY, LONGEST_CHAIN, check};
 use crate::git::store::Objects;
-
-/// No chain of deltas is longer; one that is goes in a circle. git allows 4,095.
-const LONGEST_CHAIN: usize = 1 << 16;
 
 /// A pack and its index.
 pub(super) struct Pack {
@@ -120,8 +117,11 @@ impl Packs {
         let Some(header) = objects.try_header(id).map_err(unreadable)? else { return Ok(None) };
         if header.size <= IN_MEMORY {
             let mut data = Vec::new();
-            let found = objects.try_find(id, &mut data).map_err(unreadable)?.map(|found| found.kind);
-            return Ok(found.map(|kind| (kind, Content::Memory(data))));
+            // An error may be that of a reader with a bound: what it is made from is larger than itself.
+            if let Ok(found) = objects.try_find(id, &mut data) {
+                let kind = found.map(|found| found.kind);
+                return Ok(kind.map(|kind| (kind, Content::Memory(data))));
+            }
         }
         let made = self.make(id, folder, Some(folder), None, interrupt)?;
         Ok(made.and_then(|made| Some((made.kind, made.content?))))
@@ -231,9 +231,13 @@ fn read_loose(
     let mut input = BufReader::with_capacity(64 << 10, file);
     let mut head = Vec::new();
     let mut begun: Option<(Kind, Arrival<'_>)> = None;
+    // What may still come: its own header says it, in the first piece.
+    let mut left = 0_u64;
+    let bounded = |left: u64, piece: &[u8]| left.checked_sub(piece.len() as u64).ok_or_else(longer);
     inflater.pieces(&mut input, u64::MAX, &mut |piece| {
         check(interrupt)?;
         if let Some((_, arrival)) = &mut begun {
+            left = bounded(left, piece)?;
             return arrival.write(piece);
         }
         head.extend_from_slice(piece);
@@ -246,12 +250,13 @@ fn read_loose(
         if let Some(to) = to.take() {
             arrival = arrival.to(to);
         }
+        left = bounded(size, &head[used..])?;
         arrival.begin(size)?;
         arrival.write(&head[used..])?;
         begun = Some((kind, arrival));
         Ok(())
     })?;
     let (kind, arrival) = begun.ok_or_else(|| Error::damaged("a loose object without a header"))?;
-    // A size that lies is found by the hash, which covers it.
+    // One that is shorter is found by the hash, which covers the size.
     Ok((kind, arrival.finish()?))
 }

@@ -18,7 +18,7 @@ use super::file::PackFile;
 use super::inflate::Inflater;
 use super::recent::Recent;
 use super::resolve::{Base, Pending, resolve};
-use super::{Error, IN_MEMORY, Object, check};
+use super::{Error, IN_MEMORY, LONGEST_CHAIN, Object, chain_too_long, check};
 use crate::git::known::Known;
 use crate::git::store::{Objects, Store};
 
@@ -35,8 +35,12 @@ pub struct Received {
     pub known: Known,
 }
 
-/// Reads a pack to its end, checks every byte of it, and puts it into the store with its index. `bases` are the objects
-/// that it may have deltas of without bringing them (a thin pack); they are added to it.
+/// The most objects of a pack where nothing says how many are wanted: the largest histories have fewer. Each takes memory until all are
+/// there, and an entry need not be longer than nine bytes.
+pub const MOST_OBJECTS: u64 = 50_000_000;
+
+/// Reads a pack of up to `most` objects to its end, checks every byte of it, and puts it into the store with its index. `bases` are
+/// the objects that it may have deltas of without bringing them (a thin pack); they are added to it.
 ///
 /// # Errors
 /// Nothing is left in the store then.
@@ -44,6 +48,7 @@ pub fn receive(
     store: &Store,
     input: &mut dyn BufRead,
     bases: Option<&Objects>,
+    most: u64,
     interrupt: &AtomicBool,
 ) -> Result<Received, Error> {
     let hash = store.hash();
@@ -58,6 +63,10 @@ pub fn receive(
     arriving.read_exact(&mut header).map_err(read_error)?;
     let (_, count) = gix_pack::data::header::decode(&header)
         .map_err(|err| Error::Damaged(err.probable_cause().to_string()))?;
+    // Its header is a claim, but more than it claims are not read.
+    if u64::from(count) > most {
+        return Err(Error::Damaged(format!("it is of {count} objects, {most} at most can be wanted")));
+    }
     let mut arrival = Phase {
         hash,
         inflater: Inflater::new(),
@@ -160,7 +169,7 @@ impl Phase {
         if size <= IN_MEMORY {
             let data = self.inflater.whole(arriving, size)?;
             let id = id_of(self.hash, kind, &data)?;
-            self.recent.put(offset, kind, data);
+            self.recent.put(offset, kind, data, 0);
             return Ok(id);
         }
         let mut hasher = begun(self.hash, kind, size);
@@ -186,11 +195,14 @@ impl Phase {
         }
         let delta = self.inflater.whole(arriving, size)?;
         let small = sizes(&delta).is_some_and(|(_, result, _)| result <= IN_MEMORY);
-        let Some((kind, base)) = self.recent.get(base).filter(|_| small) else { return Ok(None) };
+        let Some((kind, base, depth)) = self.recent.get(base).filter(|_| small) else { return Ok(None) };
+        if depth >= LONGEST_CHAIN {
+            return Err(chain_too_long());
+        }
         let data = apply(base, &delta)?;
         let id = id_of(self.hash, kind, &data)?;
         let size = data.len() as u64;
-        self.recent.put(offset, kind, data);
+        self.recent.put(offset, kind, data, depth + 1);
         Ok(Some((kind, size, id)))
     }
 }

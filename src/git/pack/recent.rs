@@ -23,17 +23,19 @@ pub(super) struct Recent {
 struct Held {
     kind: Kind,
     data: Vec<u8>,
+    /// How many deltas it was made of.
+    depth: usize,
     /// Asked for since the last look: it stays for one more round.
     used: bool,
 }
 
 impl Recent {
-    pub(super) fn put(&mut self, offset: u64, kind: Kind, data: Vec<u8>) {
+    pub(super) fn put(&mut self, offset: u64, kind: Kind, data: Vec<u8>, depth: usize) {
         if data.capacity() > LARGEST {
             return;
         }
         self.bytes += data.capacity();
-        self.objects.insert(offset, Held { kind, data, used: false });
+        self.objects.insert(offset, Held { kind, data, depth, used: false });
         self.order.push_back(offset);
         while self.bytes > BYTES
             && let Some(oldest) = self.order.pop_front()
@@ -51,9 +53,9 @@ impl Recent {
         }
     }
 
-    pub(super) fn get(&mut self, offset: u64) -> Option<(Kind, &[u8])> {
+    pub(super) fn get(&mut self, offset: u64) -> Option<(Kind, &[u8], usize)> {
         let held = self.objects.get_mut(&offset)?;
         held.used = true;
-        Some((held.kind, &held.data))
+        Some((held.kind, &held.data, held.depth))
     }
 }

@@ -1,10 +1,11 @@
 //! Deltas whose bases were not at hand when they came, in bounded memory whatever they are deltas of.
 //!
 //! Depth first from each base, without recursion: an object is held only while others are to be made from it, and what is held
-//! beyond a bound waits in a file. A base that the pack lacks is added to it, as git does.
+//! beyond a bound waits in a file (`frames`). A base that the pack lacks is added to it, as git does.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use gix::ObjectId;
@@ -14,13 +15,14 @@ use super::content::{Arrival, Content, id_of};
 use super::deflate::Deflater;
 use super::delta::{Applier, apply, sizes};
 use super::file::PackFile;
+use super::frames::{Bounds, Frame, Frames};
 use super::inflate::Inflater;
 use super::packs::Packs;
-use super::{Error, IN_MEMORY, Object, check};
+use super::{Error, IN_MEMORY, LONGEST_CHAIN, Object, chain_too_long, check};
 use crate::git::store::{Objects, Store};
 
-/// Bytes in memory of objects whose deltas are being made, at most.
-const HELD: usize = 16 << 20;
+/// What objects whose deltas are being made may take. A chain of git's has fifty objects, of half a gigabyte at most.
+const BOUNDS: Bounds = Bounds { memory: 16 << 20, files: 4, disk: 32 << 30 };
 
 /// What a delta is of.
 pub(super) enum Base {
@@ -101,12 +103,6 @@ struct Resolver<'a> {
     interrupt: &'a AtomicBool,
 }
 
-/// An object from which others are being made.
-struct Frame {
-    content: Content,
-    children: Vec<u32>,
-}
-
 impl Resolver<'_> {
     /// Begins at each object that needed no base, or whose base was at hand.
     fn begin_at_what_is_whole(&mut self) -> Result<(), Error> {
@@ -119,9 +115,9 @@ impl Resolver<'_> {
             let children = self.children_of(number);
             if !children.is_empty() {
                 check(self.interrupt)?;
-                let content = self.read(number)?;
+                let (content, depth) = self.read(number)?;
                 let kind = self.objects[number as usize].kind;
-                self.descend(kind, Frame { content, children })?;
+                self.descend(kind, Frame { content, children, depth })?;
             }
         }
         Ok(())
@@ -142,13 +138,18 @@ impl Resolver<'_> {
     }
 
     fn descend(&mut self, kind: Kind, root: Frame) -> Result<(), Error> {
-        let mut stack = vec![root];
+        let mut stack = Frames::new(self.folder.clone(), BOUNDS, self.interrupt);
+        stack.push(root)?;
         while let Some(frame) = stack.last_mut() {
             check(self.interrupt)?;
             let Some(child) = frame.children.pop() else {
                 stack.pop();
                 continue;
             };
+            let depth = frame.depth + 1;
+            if depth > LONGEST_CHAIN {
+                return Err(chain_too_long());
+            }
             let (id, size, content) = self.make(child, kind, &frame.content)?;
             let object = &mut self.objects[child as usize];
             (object.id, object.size, object.kind) = (id, size, kind);
@@ -159,23 +160,8 @@ impl Resolver<'_> {
             }
             let children = self.children_of(child);
             if let Some(content) = content.filter(|_| !children.is_empty()) {
-                stack.push(Frame { content, children });
-                self.bound(&mut stack)?;
+                stack.push(Frame { content, children, depth })?;
             }
-        }
-        Ok(())
-    }
-
-    /// Keeps the memory of all frames but the youngest within its bound.
-    fn bound(&self, stack: &mut [Frame]) -> Result<(), Error> {
-        let mut held: usize = stack.iter().map(|frame| frame.content.held()).sum();
-        let older = stack.len().saturating_sub(1);
-        for frame in stack[..older].iter_mut() {
-            if held <= HELD {
-                break;
-            }
-            held -= frame.content.held();
-            frame.content.spill(&self.folder)?;
         }
         Ok(())
     }
@@ -218,8 +204,8 @@ impl Resolver<'_> {
         arrival.finish()
     }
 
-    /// The content of an object that is whole: not a delta, or one that was made while it came.
-    fn read(&mut self, number: u32) -> Result<Content, Error> {
+    /// The content of an object that is whole: not a delta, or one that was made while it came. And how many deltas it is made of.
+    fn read(&mut self, number: u32) -> Result<(Content, usize), Error> {
         let hash = self.pack.object_hash();
         let mut chain = Vec::new();
         let mut offset = self.objects[number as usize].offset;
@@ -228,6 +214,7 @@ impl Resolver<'_> {
             chain.push(offset);
             offset = base;
         }
+        let depth = chain.len();
         let (mut input, size) = entry(&self.pack, offset)?;
         let mut content = whole(&mut self.inflater, &mut input, size, &self.folder, self.interrupt)?;
         while let Some(offset) = chain.pop() {
@@ -242,7 +229,7 @@ impl Resolver<'_> {
             applier.finish()?;
             content = arrival.finish()?.2.expect("it was to be kept");
         }
-        Ok(content)
+        Ok((content, depth))
     }
 
     /// Adds the bases that the pack lacks, and makes what waits for them.
@@ -265,7 +252,7 @@ impl Resolver<'_> {
             let crc = deflater.entry(kind, &content, self.interrupt, &mut |bytes| file.put(bytes))?;
             self.objects.push(Object { id, offset, crc, size, kind });
             let children = self.children_of(self.objects.len() as u32 - 1);
-            self.descend(kind, Frame { content, children })?;
+            self.descend(kind, Frame { content, children, depth: 0 })?;
         }
         Ok(())
     }
@@ -317,5 +304,5 @@ pub(super) fn whole(
         std::io::Write::write_all(&mut file, piece).map_err(Error::Disk)
     })?;
     let file = file.into_inner().map_err(|err| Error::Disk(err.into_error()))?;
-    Ok(Content::File(file.into_inner(), size))
+    Ok(Content::File { file: Rc::new(file.into_inner()), start: 0, len: size })
 }
