@@ -196,6 +196,8 @@ fn a_disk_that_fails_to_take_a_tree_fails_the_pass_and_what_is_published_stays()
     }
     let Some(disk) = Volume::of_image(&image, &folder.path().join("mnt"), "commit=300") else { return };
     let mut world = Synced::new();
+    // Packed at once: a loose one would be unpacked on this disk first, and fail it too early.
+    world.repo.git(&["config", "core.bigFileThreshold", "1m"]);
     world.root = disk.path().join("root");
     let first = world.repo.head();
     let agent = world.launch().args(["--max-failures=-1", "--durable=on"]).start();

@@ -113,6 +113,8 @@ points! {
     StoreShallowRemove = "store.shallow.remove";
     /// A `shallow.lock`, whole or not; the next start removes it.
     StoreShallowWrite = "store.shallow.write";
+    /// A whole `shallow.lock`; the next start removes it.
+    StoreShallowSync = "store.shallow.sync";
     /// The old shallow list and a `shallow.lock`, or the new one; the next publication tidies it.
     StoreShallowRename = "store.shallow.rename";
     /// Objects in two packs; the next time makes one of them.

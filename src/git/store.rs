@@ -247,7 +247,10 @@ impl Store {
             }
             let text: String = boundary.iter().map(|id| format!("{id}\n")).collect();
             let temp = self.dir.join("shallow.lock");
-            disk::write_ours(Point::StoreShallowWrite, &temp, text, self.group_write)?;
+            let file = disk::create_ours(Point::StoreShallowWrite, &temp, self.group_write)?;
+            file.write_all(Point::StoreShallowWrite, text.as_bytes())?;
+            // After a power cut every git program in the published tree would trip over half a list.
+            file.sync_all(Point::StoreShallowSync)?;
             disk::rename(Point::StoreShallowRename, &temp, &self.shallow_file())
         };
         write().map_err(|err| self.error(&err))
