@@ -297,7 +297,10 @@ impl Source {
     pub(super) fn kept_commits(&self) -> Result<Vec<ObjectId>, publish::Error> {
         let hash = self.store.hash();
         let commits = self.layout.trees()?.into_iter().map(|(_, commit)| commit);
-        Ok(commits.filter(|id| id.kind() == hash).collect())
+        // A spare out of sight still has a worktree's metadata: git programs would trip over a commit that is not there.
+        let spares = self.layout.spares()?;
+        let parked = spares.iter().filter_map(|spare| manifest::commit_of(spare, &self.layout.store));
+        Ok(commits.chain(parked).filter(|id| id.kind() == hash).collect())
     }
 
     /// The replaced tree that the next build may use up. The link is looked at now: somebody else may have moved it.

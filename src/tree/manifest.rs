@@ -45,6 +45,12 @@ pub fn metadata_of(tree: &Path, store: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
+/// The commit that the tree's metadata names.
+pub fn commit_of(tree: &Path, store: &Path) -> Option<ObjectId> {
+    let head = fs::read_to_string(admin_of(tree, store)?.join("HEAD")).ok()?;
+    ObjectId::from_hex(head.trim().as_bytes()).ok()
+}
+
 /// Whether the tree is whole: its index exists, and it was made for `commit`.
 pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };

@@ -129,7 +129,14 @@ impl World {
         let is_tidy = |now: &BTreeSet<String>| {
             // A change that was made and said to have failed costs what a crash there costs.
             let may_lack = |path: &String| self.scenario.may_lack.iter().any(|begin| path.starts_with(begin));
-            undisturbed.difference(now).all(may_lack)
+            // For want of room, a replaced tree that nobody is promised is given up.
+            let newest = self.commits.last().expect("a commit");
+            let no_room = ["No space left", "quota exceeded"].iter().any(|why| agent.stderr().contains(why));
+            let is_replaced = |path: &String| {
+                (path.starts_with(".worktrees/") || path.starts_with(".git/worktrees/"))
+                    && !path.contains(newest.as_str())
+            };
+            undisturbed.difference(now).all(|path| may_lack(path) || (no_room && is_replaced(path)))
                 && now.difference(undisturbed).all(|path| may_keep(&path))
         };
         let mended = || self.shows_the_newest().is_ok() && is_tidy(&paths(&self.synced.root));
