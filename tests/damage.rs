@@ -49,6 +49,7 @@ const WAYS: &[Way] = &[
         }
     }),
     ("objects deleted", |w| drop(fs::remove_dir_all(w.root.join(".git/objects")))),
+    ("the folder of packs deleted", |w| drop(fs::remove_dir_all(w.root.join(".git/objects/pack")))),
     ("objects is a file", |w| {
         drop(fs::remove_dir_all(w.root.join(".git/objects")));
         drop(fs::write(w.root.join(".git/objects"), ""));

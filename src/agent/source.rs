@@ -323,9 +323,9 @@ impl Source {
     /// With a time-out, trees past their time leave the readers' sight at once, and the youngest that the next build can use is
     /// kept for it. Returns that one.
     pub(super) fn park(&mut self, doomed: &[PathBuf], removal: &mut retain::Removal) -> Option<PathBuf> {
+        self.policy().timeout.filter(|_| !doomed.is_empty())?;
         let (lock, layout, settings) = (&self.lock, &self.layout, self.settings());
         let parked = layout.spare_of(&settings);
-        self.policy().timeout?;
         let usable =
             self.state.retired.iter().filter(|tree| doomed.contains(&tree.path) && tree.settings == settings);
         let tree = usable.max_by_key(|tree| tree.at)?.path.clone();

@@ -87,8 +87,12 @@ impl Store {
     /// Objects as they are on disk now. Opened anew each pass: a long-lived handle runs out of slots after 32 packs.
     pub fn objects(&self) -> Result<Objects, Error> {
         let open = || bounded(self.dir.join("objects"), self.hash);
-        // Folders that somebody removed while we run are made again before it counts as an error.
-        let opened = open().or_else(|_| self.lay_out().and_then(|()| open()));
+        // Folders that somebody removed while we run are made again before it counts as an error. gix does not miss the one of
+        // packs, but who receives one does.
+        let opened = match self.pack_dir().is_dir() {
+            true => open().or_else(|_| self.lay_out().and_then(|()| open())),
+            false => self.lay_out().and_then(|()| open()),
+        };
         let mut objects = opened.map_err(|err| self.error(&err))?;
         objects.set_pack_cache(|| Box::<Bases>::default());
         Ok(objects)

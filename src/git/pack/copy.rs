@@ -28,8 +28,7 @@ struct Place {
 
 type Put<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
 
-/// Writes a pack of exactly these objects, without its sum in `put` (the caller has it) unless `sum` is asked for. The
-/// error names the object that cannot be read.
+/// Writes a pack of exactly these objects, its sum at the end. The error names the object that cannot be read.
 pub(super) fn stream(
     packs: &Packs,
     objects: &Objects,
