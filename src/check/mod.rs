@@ -1,8 +1,25 @@
 //! Is this revision fit to publish?
 //!
-//! The pass asks a [`Gate`] about every new revision, after its objects are here and before anything of it is on disk.
-//! Knows no disk and no remote: what it sees of a revision is a [`Revision`], paths and bytes. Today there is one gate,
-//! which lets everything through; checks come behind this door.
+//! The pass asks a [`Gate`] about every new revision, after its objects are here and before anything of it is on disk; the command
+//! `check` asks the same of a folder. Knows no disk and no remote: what it sees of a revision is a [`Snapshot`], paths and bytes,
+//! and nothing of it is ever run.
+//!
+//! - [`target`]: which Airflow, on which Python.
+//! - [`discover`]: which files that Airflow would load.
+//! - [`python`]: whether Python can compile them, and their syntax trees.
+//! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
+//! - [`finding`]: the table of all that can be found.
+
+pub mod dag;
+pub mod discover;
+pub mod finding;
+pub mod python;
+pub mod snapshot;
+pub mod target;
+
+pub use finding::{Code, Finding, Issue, Severity};
+pub use snapshot::Snapshot;
+pub use target::Target;
 
 use gix::bstr::BStr;
 
