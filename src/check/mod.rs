@@ -9,13 +9,17 @@
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found.
+//! - [`verdict`]: the policy.
+//! - [`report`]: what is written about it.
 
 pub mod dag;
 pub mod discover;
 pub mod finding;
 pub mod python;
+pub mod report;
 pub mod snapshot;
 pub mod target;
+pub mod verdict;
 
 pub use finding::{Code, Finding, Issue, Severity};
 pub use snapshot::Snapshot;
