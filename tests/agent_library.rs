@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use dagsync::agent::{App, End, MakeParts, Message, Parts};
-use dagsync::check::{Gate, Open, Revision, Verdict};
+use dagsync::check::report::Report;
+use dagsync::check::verdict::Verdict;
+use dagsync::check::{Gate, Open, Published, Snapshot};
 use dagsync::config::{self, Inputs, Surroundings};
 use dagsync::hooks::{Announcer, Nobody, Publication};
 use support::agent::published;
@@ -94,13 +96,16 @@ impl World {
 struct Moody(Arc<AtomicUsize>, &'static [usize]);
 
 impl Gate for Moody {
-    fn judge(&mut self, revision: &dyn Revision) -> Verdict {
+    fn judge(&mut self, revision: &dyn Snapshot, published: &Published<'_>) -> Report {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         assert!(!self.1.contains(&number), "the gate is out of order");
-        match revision.paths().any(|path| path == "bad") {
-            true => Verdict::Reject { reason: "it is bad".into() },
-            false => Verdict::Pass,
-        }
+        let verdict = match revision.find("bad".into()) {
+            Some(_) => Verdict::Reject { because: "error", reason: "it is bad".into() },
+            None => Verdict::Pass,
+        };
+        // What is published was let through.
+        published(&mut |published| assert!(published.find("bad".into()).is_none()));
+        Report { verdict, ..Open.judge(revision, published) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gix::bstr::ByteSlice as _;
+use gix::bstr::{BStr, ByteSlice as _};
 use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
@@ -16,7 +16,8 @@ use super::resolve::Target;
 use super::retire::Compaction;
 use super::revision::Candidate;
 use super::source::{self, Live, Source};
-use crate::check::Verdict;
+use crate::check::verdict::Verdict;
+use crate::check::{self, Snapshot};
 use crate::config::Submodules;
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
@@ -32,7 +33,7 @@ use crate::publish::{AtLink, link, retain};
 use crate::tree::attributes::Converter;
 use crate::tree::recycle::{Done, Help, Job, Looked};
 use crate::tree::write;
-use crate::tree::{self, Earlier, Listing};
+use crate::tree::{self, Earlier, Listing, Symlinks};
 
 /// How a pass ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,12 +205,8 @@ impl Pass<'_> {
         let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
         let converter = Converter::new(&listing, &objects, self.source.config.checkout)
             .map_err(broken_tree(Stage::Check))?;
-        let verdict = self.time(Stage::Check, |pass| {
-            let revision =
-                Candidate { commit, listing: &listing, objects: &objects, converter: converter.as_ref() };
-            pass.source.gate.judge(&revision)
-        });
-        if let Verdict::Reject { reason } = verdict {
+        let report = self.time(Stage::Check, |pass| pass.judge(&objects, &listing, converter.as_ref(), live));
+        if let Verdict::Reject { reason, .. } = report.verdict {
             return Ok(Outcome::Rejected { commit: commit.to_string(), reason });
         }
         let new = New { commit, listing: &listing, converter: converter.as_ref() };
@@ -269,6 +266,32 @@ impl Pass<'_> {
             )));
         }
         Ok(listing)
+    }
+
+    /// **check**, second half: the gate. Reads objects only.
+    fn judge(
+        &mut self,
+        objects: &Objects,
+        listing: &Listing,
+        converter: Option<&Converter>,
+        live: Option<&Live>,
+    ) -> check::report::Report {
+        let Source { gate, store, config, .. } = &mut *self.source;
+        let (store, limits, checkout) = (&*store, &config.limits, config.checkout);
+        let interrupt = self.deadline.interrupt();
+        let folder = BStr::new("");
+        let published = |look: &mut dyn FnMut(&dyn Snapshot)| {
+            let walk = || {
+                let (_, root) = store.peel_to_commit(objects, &live?.commit, "").ok()?;
+                // It is there already: what is allowed now is no question.
+                let policy = tree::Policy { symlinks: Symlinks::Any, case_insensitive: false };
+                tree::walk(objects, &root, limits, &policy, interrupt).ok()
+            };
+            let Some(listing) = walk() else { return };
+            let Ok(converter) = Converter::new(&listing, objects, checkout) else { return };
+            look(&Candidate::new(&listing, folder, objects, converter.as_ref(), interrupt));
+        };
+        gate.judge(&Candidate::new(listing, folder, objects, converter, interrupt), &published)
     }
 
     /// **stage**: the tree's files, under a private name, from an expired tree if there is one; its index; its final name,

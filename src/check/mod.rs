@@ -25,34 +25,16 @@ pub use finding::{Code, Finding, Issue, Severity};
 pub use snapshot::Snapshot;
 pub use target::Target;
 
-use gix::bstr::BStr;
+use report::Report;
+use verdict::Verdict;
 
-/// A revision as a gate sees it.
-pub trait Revision {
-    /// The commit's id, in hex.
-    fn commit(&self) -> String;
-    /// Every file and link, in the order of git's index.
-    fn paths(&self) -> Box<dyn Iterator<Item = &BStr> + '_>;
-    /// The bytes of a file as they will be on disk, or `None` if there is none at that path.
-    fn read(&self, path: &BStr) -> Option<Vec<u8>>;
-}
-
-/// What a gate says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Publish it.
-    Pass,
-    /// Hold it back; what is published stays.
-    Reject {
-        /// One line for people.
-        reason: String,
-    },
-}
+/// What readers have, if it can be had: walking it is for the gate to ask for.
+pub type Published<'a> = dyn Fn(&mut dyn FnMut(&dyn Snapshot)) + 'a;
 
 /// Decides about revisions. Lives in the worker's thread.
 pub trait Gate: Send {
-    /// Looks at a revision.
-    fn judge(&mut self, revision: &dyn Revision) -> Verdict;
+    /// Looks at a revision. `published` calls its argument with what readers have, or not at all if nothing is published.
+    fn judge(&mut self, revision: &dyn Snapshot, published: &Published<'_>) -> Report;
 }
 
 /// Lets everything through.
@@ -60,7 +42,13 @@ pub trait Gate: Send {
 pub struct Open;
 
 impl Gate for Open {
-    fn judge(&mut self, _revision: &dyn Revision) -> Verdict {
-        Verdict::Pass
+    fn judge(&mut self, revision: &dyn Snapshot, _published: &Published<'_>) -> Report {
+        Report {
+            target: Target::default(),
+            files: revision.entries().len(),
+            dag_files: 0,
+            findings: Vec::new(),
+            verdict: Verdict::Pass,
+        }
     }
 }

@@ -24,6 +24,7 @@ mod settings;
 mod smart;
 pub mod store;
 pub mod url;
+pub mod worktree;
 
 pub use error::Error;
 pub use remote::{Fetched, Remote, RemoteRef};
