@@ -17,6 +17,9 @@ fn main() -> ExitCode {
         Err(errors) => usage(&errors),
         Ok(Command::Run(inputs)) => run(&inputs).unwrap_or_else(failed),
         Ok(Command::Demo(args)) => cli::demo::run(&args).map_or_else(failed, |()| 0),
+        Ok(Command::Check(args)) => {
+            cli::check::run(&args, std::io::stdout().is_terminal()).unwrap_or_else(failed)
+        }
         Ok(Command::Probe(args)) => cli::ask::run(&args),
         Ok(Command::Print(text)) => {
             // A pager that was closed early is no error.

@@ -25,5 +25,6 @@ mod worker;
 pub use crate::git::diff::Changes;
 pub use app::{App, End, Message, Running};
 pub use failure::Failure;
+pub use revision::Candidate;
 pub use source::Parts;
 pub use worker::MakeParts;

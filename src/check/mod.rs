@@ -9,9 +9,11 @@
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found.
+//! - [`checker`]: the check itself.
 //! - [`verdict`]: the policy.
 //! - [`report`]: what is written about it.
 
+pub mod checker;
 pub mod dag;
 pub mod discover;
 pub mod finding;
@@ -21,6 +23,7 @@ pub mod snapshot;
 pub mod target;
 pub mod verdict;
 
+pub use checker::Checker;
 pub use finding::{Code, Finding, Issue, Severity};
 pub use snapshot::Snapshot;
 pub use target::Target;

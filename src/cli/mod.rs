@@ -4,6 +4,7 @@
 //! arguments and the surroundings are passed in, texts to print are returned.
 
 pub mod ask;
+pub mod check;
 mod command;
 pub mod demo;
 mod probe;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub use check::CheckArgs;
 pub use command::command;
 pub use probe::{Probe, ProbeArgs};
 
@@ -30,6 +32,8 @@ pub enum Command {
     Run(Box<Inputs>),
     /// The demonstration.
     Demo(DemoArgs),
+    /// What the gate would say of a folder.
+    Check(Box<CheckArgs>),
     /// An exec probe: ask the agent that runs beside.
     Probe(ProbeArgs),
     /// Print this and exit 0: help, manual, completions, version, the options page.
@@ -119,6 +123,7 @@ fn subcommand(args: Vec<OsString>, around: &Surroundings) -> Result<Command, Err
     let mut errors = Errors::default();
     let command = match matches.subcommand() {
         Some(("demo", demo)) => Command::Demo(demo_args(demo, around, &mut errors)),
+        Some(("check", check)) => Command::Check(Box::new(check::args(check, around, &mut errors))),
         Some(("probe", probe)) => Command::Probe(probe::args(probe, around, &mut errors)),
         Some(("completions", shell)) => {
             match shell.get_one::<String>("shell").and_then(|name| name.parse().ok()) {

@@ -31,7 +31,8 @@ impl Folder {
             for entry in listing {
                 let entry = entry.with_context(|| format!("cannot list `{}`", path.display()))?;
                 let name = folder.join(entry.file_name());
-                let kind = entry.file_type().with_context(|| format!("cannot look at `{}`", name.display()))?;
+                let kind =
+                    entry.file_type().with_context(|| format!("cannot look at `{}`", name.display()))?;
                 if entry.file_name() == ".git" {
                     continue;
                 }
@@ -113,8 +114,11 @@ mod tests {
     fn a_folder_has_its_files_and_links_in_order_and_nothing_of_git() {
         let world = world();
         let folder = Folder::whole(world.path()).unwrap();
-        let expected =
-            [("a-b".to_owned(), Kind::File), ("a/b.py".to_owned(), Kind::File), ("a/link".to_owned(), Kind::Link)];
+        let expected = [
+            ("a-b".to_owned(), Kind::File),
+            ("a/b.py".to_owned(), Kind::File),
+            ("a/link".to_owned(), Kind::Link),
+        ];
         assert_eq!(paths(&folder), expected);
         let bytes: Vec<_> = folder.entries().iter().map(|entry| folder.read(entry).unwrap()).collect();
         assert_eq!(bytes, [b"".to_vec(), b"b\n".to_vec(), b"b.py".to_vec()]);
