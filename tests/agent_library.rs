@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use dagsync::agent::{App, End, MakeParts, Message, Parts};
 use dagsync::check::report::Report;
 use dagsync::check::verdict::Verdict;
-use dagsync::check::{Gate, Open, Published, Snapshot};
+use dagsync::check::{Gate, Open, Published, Revision, Snapshot};
 use dagsync::config::{self, Inputs, Surroundings};
 use dagsync::hooks::{Announcer, Nobody, Publication};
 use support::agent::published;
@@ -96,15 +96,16 @@ impl World {
 struct Moody(Arc<AtomicUsize>, &'static [usize]);
 
 impl Gate for Moody {
-    fn judge(&mut self, revision: &dyn Snapshot, published: &Published<'_>) -> Report {
+    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         assert!(!self.1.contains(&number), "the gate is out of order");
-        let verdict = match revision.find("bad".into()) {
+        let verdict = match revision.files.find("bad".into()) {
             Some(_) => Verdict::Reject { because: "error", reason: "it is bad".into() },
             None => Verdict::Pass,
         };
         // What is published was let through.
-        published(&mut |published| assert!(published.find("bad".into()).is_none()));
+        let clean = &mut |files: &dyn Snapshot| assert!(files.find("bad".into()).is_none());
+        published.inspect(|published| (published.files)(clean));
         Report { verdict, ..Open.judge(revision, published) }
     }
 }

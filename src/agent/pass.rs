@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::ByteSlice as _;
 use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
@@ -205,7 +205,8 @@ impl Pass<'_> {
         let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
         let converter = Converter::new(&listing, &objects, self.source.config.checkout)
             .map_err(broken_tree(Stage::Check))?;
-        let report = self.time(Stage::Check, |pass| pass.judge(&objects, &listing, converter.as_ref(), live));
+        let report =
+            self.time(Stage::Check, |pass| pass.judge(&objects, commit, &listing, converter.as_ref(), live));
         if let Verdict::Reject { reason, .. } = report.verdict {
             return Ok(Outcome::Rejected { commit: commit.to_string(), reason });
         }
@@ -272,6 +273,7 @@ impl Pass<'_> {
     fn judge(
         &mut self,
         objects: &Objects,
+        commit: ObjectId,
         listing: &Listing,
         converter: Option<&Converter>,
         live: Option<&Live>,
@@ -279,10 +281,11 @@ impl Pass<'_> {
         let Source { gate, store, config, .. } = &mut *self.source;
         let (store, limits, checkout) = (&*store, &config.limits, config.checkout);
         let interrupt = self.deadline.interrupt();
-        let folder = BStr::new("");
-        let published = |look: &mut dyn FnMut(&dyn Snapshot)| {
+        let folder = config.check.folder.as_bstr();
+        let before = live.map(|live| (live.commit, live.commit.to_string()));
+        let files = |look: &mut dyn FnMut(&dyn Snapshot)| {
             let walk = || {
-                let (_, root) = store.peel_to_commit(objects, &live?.commit, "").ok()?;
+                let (_, root) = store.peel_to_commit(objects, &before.as_ref()?.0, "").ok()?;
                 // It is there already: what is allowed now is no question.
                 let policy = tree::Policy { symlinks: Symlinks::Any, case_insensitive: false };
                 tree::walk(objects, &root, limits, &policy, interrupt).ok()
@@ -291,7 +294,12 @@ impl Pass<'_> {
             let Ok(converter) = Converter::new(&listing, objects, checkout) else { return };
             look(&Candidate::new(&listing, folder, objects, converter.as_ref(), interrupt));
         };
-        gate.judge(&Candidate::new(listing, folder, objects, converter, interrupt), &published)
+        let published = before.as_ref().map(|(_, commit)| check::Published { commit, files: &files });
+        let candidate = Candidate::new(listing, folder, objects, converter, interrupt);
+        let message = store.message(objects, &commit).unwrap_or_default();
+        let revision =
+            check::Revision { commit: &commit.to_string(), message: message.as_bstr(), files: &candidate };
+        gate.judge(revision, published)
     }
 
     /// **stage**: the tree's files, under a private name, from an expired tree if there is one; its index; its final name,

@@ -2,7 +2,7 @@
 //!
 //! What a file's content alone decides is remembered by its content, so that the next revision costs what it changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,8 @@ use gix::bstr::{BString, ByteSlice as _};
 use super::discover::{self, Discovery};
 use super::report::Report;
 use super::snapshot::{Content, Entry, Kind};
-use super::verdict::{self, Baseline, Known, Policy};
-use super::{Finding, Gate, Issue, Published, Snapshot, Target, python};
+use super::verdict::{self, Baseline, Known, Verdict};
+use super::{Finding, Gate, Issue, Published, Revision, Settings, Snapshot, Target, python};
 
 /// What the content of a Python file decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +43,9 @@ pub struct Looked {
 /// Checks revisions for one target.
 #[derive(Debug)]
 pub struct Checker {
-    target: Target,
-    policy: Policy,
+    settings: Settings,
+    /// What passed last, which is what is published, as far as we know; or what was published when something did not pass.
+    passed: Option<(String, Arc<Looked>)>,
     /// With the number of the check that used it last.
     known: HashMap<Content, (u64, Arc<Module>)>,
     checks: u64,
@@ -52,18 +53,18 @@ pub struct Checker {
 
 impl Checker {
     /// One that knows nothing yet.
-    pub fn new(target: Target, policy: Policy) -> Checker {
-        Checker { target, policy, known: HashMap::new(), checks: 0 }
+    pub fn new(settings: Settings) -> Checker {
+        Checker { settings, passed: None, known: HashMap::new(), checks: 0 }
     }
 
     /// Looks at all of a revision.
     pub fn look(&mut self, snapshot: &dyn Snapshot) -> Looked {
-        let discovery = discover::discover(snapshot, &self.target);
+        let discovery = discover::discover(snapshot, &self.settings.target);
         let entries = snapshot.entries();
         let python: Vec<&Entry> =
             entries.iter().filter(|it| it.kind == Kind::File && it.path.ends_with(b".py")).collect();
         let modules = self.modules(snapshot, &python);
-        let loaded: std::collections::HashSet<&BString> =
+        let loaded: HashSet<&BString> =
             discovery.files.iter().map(|file| &entries[file.entry].path).collect();
         let mut found: Vec<Known> = Vec::new();
         for (entry, module) in python.iter().zip(&modules) {
@@ -89,7 +90,7 @@ impl Checker {
         let open: Vec<usize> = (0..files.len()).filter(|at| modules[*at].is_none()).collect();
         let next = AtomicUsize::new(0);
         let learnt = Mutex::new(Vec::with_capacity(open.len()));
-        let target = self.target;
+        let target = self.settings.target;
         let learn = || {
             while let Some(at) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let module = match snapshot.read(files[*at]) {
@@ -123,30 +124,61 @@ impl Checker {
         modules.into_iter().flatten().collect()
     }
 
+    /// What is known of what is published: nothing if that cannot be had.
+    fn before(&mut self, published: Published<'_>) -> Arc<Looked> {
+        if let Some((commit, looked)) = &self.passed
+            && commit == published.commit
+        {
+            return looked.clone();
+        }
+        let mut looked = Looked::default();
+        (published.files)(&mut |snapshot| looked = self.look(snapshot));
+        Arc::new(looked)
+    }
+
     /// The whole check: what is found, and the verdict against what is published.
-    pub fn check(&mut self, revision: &dyn Snapshot, published: &Published<'_>) -> Report {
+    pub fn check(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
         self.checks += 1;
-        let looked = self.look(revision);
-        let verdict = verdict::judge(self.policy, &looked.found, || {
-            let mut baseline = Baseline::default();
-            published(&mut |snapshot| baseline = Baseline::of(self.look(snapshot).found));
-            baseline
-        });
+        let looked = Arc::new(self.look(revision.files));
+        let before = published.map(|published| self.before(published));
+        let baseline = || before.as_ref().map_or_else(Baseline::default, |it| Baseline::of(&it.found));
+        let verdict = match verdict::judge(self.settings.policy, &looked.found, baseline) {
+            Verdict::Pass => {
+                before.as_ref().map_or(Verdict::Pass, |before| self.guard(&revision, before, &looked))
+            }
+            reject => reject,
+        };
         // What neither this revision nor the one before it has will hardly come back.
         let checks = self.checks;
         self.known.retain(|_, (used, _)| *used + 1 >= checks);
+        self.passed = match verdict {
+            Verdict::Pass => Some((revision.commit.to_owned(), looked.clone())),
+            Verdict::Reject { .. } => {
+                published.zip(before).map(|(it, before)| (it.commit.to_owned(), before))
+            }
+        };
         Report {
-            target: self.target,
+            target: self.settings.target,
             files: looked.files,
             dag_files: looked.discovery.files.len(),
-            findings: looked.found.into_iter().map(|(finding, _)| finding).collect(),
+            findings: looked.found.iter().map(|(finding, _)| finding.clone()).collect(),
             verdict,
         }
+    }
+
+    /// A branch that lost its files by mistake looks like one that has less DAGs.
+    fn guard(&self, revision: &Revision<'_>, before: &Looked, now: &Looked) -> Verdict {
+        let had: Vec<&BString> = before.discovery.files.iter().map(|file| &file.path).collect();
+        let has: HashSet<&BString> = now.discovery.files.iter().map(|file| &file.path).collect();
+        let gone = had.iter().filter(|path| !has.contains(*path)).count();
+        // Renamed is not removed.
+        let gone = gone.min(had.len().saturating_sub(has.len()));
+        verdict::shrink(had.len(), gone, self.settings.max_removed, revision.message)
     }
 }
 
 impl Gate for Checker {
-    fn judge(&mut self, revision: &dyn Snapshot, published: &Published<'_>) -> Report {
+    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
         self.check(revision, published)
     }
 }

@@ -28,16 +28,73 @@ pub use finding::{Code, Finding, Issue, Severity};
 pub use snapshot::Snapshot;
 pub use target::Target;
 
-use report::Report;
-use verdict::Verdict;
+use gix::bstr::{BStr, BString};
 
-/// What readers have, if it can be had: walking it is for the gate to ask for.
-pub type Published<'a> = dyn Fn(&mut dyn FnMut(&dyn Snapshot)) + 'a;
+use report::Report;
+use verdict::{Policy, Verdict};
+
+/// What a source is checked for, and what is done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What is done about findings.
+    pub policy: Policy,
+    /// What a revision is checked for.
+    pub target: Target,
+    /// The DAGs folder below the repository's top, without a slash at its end; the top is empty.
+    pub folder: BString,
+    /// A revision that removes more of the DAG files, in percent, is held; 100 = none is.
+    pub max_removed: u8,
+    /// What is done when a branch moves backward.
+    pub on_rewind: OnRewind,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            policy: Policy::Gate,
+            target: Target::default(),
+            folder: BString::default(),
+            max_removed: 50,
+            on_rewind: OnRewind::Warn,
+        }
+    }
+}
+
+/// What is done when a branch moves backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRewind {
+    /// Follow.
+    Allow,
+    /// Follow, and say so.
+    Warn,
+    /// Stay.
+    Block,
+}
+
+/// A revision that somebody wants published.
+#[derive(Clone, Copy)]
+pub struct Revision<'a> {
+    /// Its id, in hex.
+    pub commit: &'a str,
+    /// What its author wrote about it.
+    pub message: &'a BStr,
+    /// Its files, of the DAGs folder only.
+    pub files: &'a dyn Snapshot,
+}
+
+/// What readers have.
+#[derive(Clone, Copy)]
+pub struct Published<'a> {
+    /// Its id, in hex.
+    pub commit: &'a str,
+    /// Calls its argument with its files, or not at all if they are not known any more. Costs a walk.
+    pub files: &'a dyn Fn(&mut dyn FnMut(&dyn Snapshot)),
+}
 
 /// Decides about revisions. Lives in the worker's thread.
 pub trait Gate: Send {
-    /// Looks at a revision. `published` calls its argument with what readers have, or not at all if nothing is published.
-    fn judge(&mut self, revision: &dyn Snapshot, published: &Published<'_>) -> Report;
+    /// Looks at a revision that is to take the place of what is published, if anything is.
+    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report;
 }
 
 /// Lets everything through.
@@ -45,10 +102,10 @@ pub trait Gate: Send {
 pub struct Open;
 
 impl Gate for Open {
-    fn judge(&mut self, revision: &dyn Snapshot, _published: &Published<'_>) -> Report {
+    fn judge(&mut self, revision: Revision<'_>, _published: Option<Published<'_>>) -> Report {
         Report {
             target: Target::default(),
-            files: revision.entries().len(),
+            files: revision.files.entries().len(),
             dag_files: 0,
             findings: Vec::new(),
             verdict: Verdict::Pass,

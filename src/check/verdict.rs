@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gix::bstr::BString;
+use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::snapshot::Content;
 use super::{Code, Finding, Severity};
@@ -84,13 +84,13 @@ impl Kind {
 
 impl Baseline {
     /// Of what is published.
-    pub fn of(known: impl IntoIterator<Item = Known>) -> Baseline {
+    pub fn of(known: &[Known]) -> Baseline {
         let mut baseline = Baseline::default();
         for (finding, content) in known {
             if finding.severity == Severity::Error {
                 let kind = Kind::of(finding.issue.code);
                 baseline.of.extend(content.map(|content| (content, kind)));
-                *baseline.at.entry((finding.path, kind)).or_default() += 1;
+                *baseline.at.entry((finding.path.clone(), kind)).or_default() += 1;
             }
         }
         baseline
@@ -134,6 +134,22 @@ pub fn judge(policy: Policy, found: &[Known], baseline: impl FnOnce() -> Baselin
     }
 }
 
+/// What a commit message says on a line of its own when so many DAGs are meant to go.
+const ALLOW_SHRINK: &str = "dagsync-allow: shrink";
+
+/// Whether a revision that takes `gone` of `had` DAG files away is one that somebody meant. `most` is in percent.
+pub fn shrink(had: usize, gone: usize, most: u8, message: &BStr) -> Verdict {
+    let too_many = most < 100 && gone > 0 && (gone == had || gone * 100 > had * usize::from(most));
+    if !too_many || message.lines().any(|line| line.trim() == ALLOW_SHRINK.as_bytes()) {
+        return Verdict::Pass;
+    }
+    let reason = format!(
+        "{gone} of {had} DAG files would go, more than {most} %: say `{ALLOW_SHRINK}` in the commit message, on a line of its own, \
+         if that is meant"
+    );
+    Verdict::Reject { because: "shrink", reason }
+}
+
 /// The first finding, and how many there are besides.
 fn sentence(findings: &[&Finding], what: &str) -> Option<String> {
     let first = findings.first()?;
@@ -155,7 +171,7 @@ mod tests {
     }
 
     fn verdict(policy: Policy, new: &[Known], old: &[Known]) -> Verdict {
-        judge(policy, new, || Baseline::of(old.to_vec()))
+        judge(policy, new, || Baseline::of(old))
     }
 
     fn rejected(new: &[Known], old: &[Known]) -> bool {
@@ -212,6 +228,15 @@ mod tests {
         let not_asked = || -> Baseline { panic!("asked") };
         assert_eq!(judge(Policy::Gate, &[found("a.py", 1, Code::NoDag)], not_asked), Verdict::Pass);
         assert_eq!(judge(Policy::Report, &[found("a.py", 1, Code::DagId)], not_asked), Verdict::Pass);
+    }
+
+    #[test]
+    fn losing_most_dags_has_to_be_meant() {
+        let held = |had, gone, most, message: &str| shrink(had, gone, most, message.into()) != Verdict::Pass;
+        assert!(!held(10, 5, 50, "") && held(10, 6, 50, ""));
+        assert!(held(1, 1, 99, "") && !held(1, 1, 100, "") && !held(0, 0, 0, "") && !held(9, 0, 0, ""));
+        assert!(!held(10, 10, 50, "Retire everything\n\n  dagsync-allow: shrink \n"));
+        assert!(held(10, 10, 50, "Not dagsync-allow: shrink"));
     }
 
     #[test]

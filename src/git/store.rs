@@ -12,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gix::bstr::BString;
 use gix::hash::Kind;
 use gix::objs::{CommitRefIter, Exists as _, Find as _};
 use gix::{ObjectId, oid};
@@ -177,6 +178,15 @@ impl Store {
             }
         }
         Err(Error::NotACommit { remote: remote.to_owned(), id: id.to_string(), kind: "endless tag".into() })
+    }
+
+    /// What the author of a commit wrote about it.
+    pub fn message(&self, objects: &Objects, commit: &oid) -> Result<BString, Error> {
+        let mut buf = Vec::new();
+        let data = self.find(objects, commit, &mut buf)?;
+        let commit =
+            gix::objs::CommitRef::from_bytes(data.data, self.hash).map_err(|_| self.damaged(commit))?;
+        Ok(commit.message.to_owned())
     }
 
     /// When a tag was made, or a commit if the tag is none: seconds since 1970.

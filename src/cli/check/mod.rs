@@ -14,8 +14,7 @@ use self::folder::Folder;
 use crate::agent::Candidate;
 use crate::check::report::{self, Format, Place, Style};
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
-use crate::check::verdict::Policy;
-use crate::check::{Checker, Snapshot, Target};
+use crate::check::{Checker, Published, Revision, Settings, Snapshot, Target};
 use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
 use crate::path::absolute;
@@ -96,14 +95,17 @@ pub fn run(args: &CheckArgs, terminal: bool) -> anyhow::Result<u8> {
         }
         _ => Folder::whole(&top)?,
     };
-    let mut checker = Checker::new(args.target, Policy::Gate);
+    // Whoever takes DAGs away in a merge request sees it there.
+    let settings = Settings { target: args.target, max_removed: 100, ..Settings::default() };
+    let mut checker = Checker::new(settings);
     if args.list {
         return list(&mut checker, &snapshot);
     }
     let below = work_tree.as_ref().and_then(|work_tree| top.strip_prefix(work_tree.top()).ok());
     let below = below.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let revision = Revision { commit: "", message: BStr::new(""), files: &snapshot };
     let report = match &args.against {
-        None => checker.check(&snapshot, &|_| {}),
+        None => checker.check(revision, None),
         Some(against) => {
             let mut failed = None;
             let published =
@@ -112,7 +114,10 @@ pub fn run(args: &CheckArgs, terminal: bool) -> anyhow::Result<u8> {
             published(&mut |_| {}).unwrap_or_else(|err| failed = Some(err));
             match failed {
                 Some(err) => return Err(err),
-                None => checker.check(&snapshot, &|look| drop(published(look))),
+                None => {
+                    let files = |look: &mut dyn FnMut(&dyn Snapshot)| drop(published(look));
+                    checker.check(revision, Some(Published { commit: "", files: &files }))
+                }
             }
         }
     };
