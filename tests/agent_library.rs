@@ -13,7 +13,7 @@ use dagsync::agent::{App, End, MakeParts, Message, Parts};
 use dagsync::check::report::Report;
 use dagsync::check::verdict::Verdict;
 use dagsync::check::{Gate, Open, Published, Revision, Snapshot};
-use dagsync::config::{self, Inputs, Surroundings};
+use dagsync::config::{self, Inputs, SourceConfig, Surroundings};
 use dagsync::hooks::{Announcer, Nobody, Publication};
 use support::agent::published;
 use support::observe::{metrics, ready, sample, wait_for_passes};
@@ -112,7 +112,10 @@ impl Gate for Moody {
 
 fn moody(panics: &'static [usize]) -> MakeParts {
     let judged = Arc::new(AtomicUsize::new(0));
-    Arc::new(move || Parts { gate: Box::new(Moody(judged.clone(), panics)), announcer: Box::new(Nobody) })
+    Arc::new(move |_: &SourceConfig| Parts {
+        gate: Box::new(Moody(judged.clone(), panics)),
+        announcer: Box::new(Nobody),
+    })
 }
 
 #[test]
@@ -176,8 +179,10 @@ fn listeners_hear_of_each_publication_once() {
     let world = World::new();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let told = heard.clone();
-    let parts: MakeParts =
-        Arc::new(move || Parts { gate: Box::new(Open), announcer: Box::new(Listener(told.clone())) });
+    let parts: MakeParts = Arc::new(move |_: &SourceConfig| Parts {
+        gate: Box::new(Open),
+        announcer: Box::new(Listener(told.clone())),
+    });
     let agent = Agent::start(&world.args(&["--period=20ms"]), parts);
     wait_for_passes(agent.at, "current", "noop", 2);
     let first = world.repo.head();

@@ -8,6 +8,7 @@ mod care;
 mod failure;
 mod fetch;
 mod files;
+mod gate;
 mod locks;
 pub mod pass;
 pub mod pid1;
