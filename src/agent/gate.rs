@@ -13,7 +13,7 @@ use super::revision::Candidate;
 use super::source::{Live, Source};
 use crate::check::report::Report;
 use crate::check::verdict::{Policy, Verdict};
-use crate::check::{self, Finding, Severity, Snapshot};
+use crate::check::{self, Finding, Looking, Severity};
 use crate::git::store::Objects;
 use crate::log::escape;
 use crate::metrics::Stage;
@@ -68,7 +68,7 @@ impl Pass<'_> {
     /// What was held back, if that is what is wanted, and nothing has changed that would change the answer.
     pub(super) fn held(&self, target: &Target) -> Option<Held> {
         let held = self.source.state.held.as_ref()?;
-        let same = target.commit.is_some_and(|commit| commit.to_string() == held.commit);
+        let same = target.commit.is_some_and(|commit| held.is(&commit));
         (same && held.rules == self.rules_of_the_gate(target)).then(|| held.clone())
     }
 
@@ -100,7 +100,7 @@ impl Pass<'_> {
         let interrupt = self.deadline.interrupt();
         let folder = config.check.folder.as_bstr();
         let before = live.map(|live| (live.commit, live.commit.to_string()));
-        let files = |look: &mut dyn FnMut(&dyn Snapshot)| {
+        let files = |look: &mut Looking<'_>| {
             let walk = || {
                 let (_, root) = store.peel_to_commit(objects, &before.as_ref()?.0, "").ok()?;
                 // It is there already: what is allowed now is no question.

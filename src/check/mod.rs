@@ -82,13 +82,19 @@ pub struct Revision<'a> {
     pub files: &'a dyn Snapshot,
 }
 
+/// Calls its argument with the files of a revision.
+pub type Files<'a> = dyn Fn(&mut Looking<'_>) + 'a;
+
+/// What looks at the files of a revision.
+pub type Looking<'a> = dyn FnMut(&dyn Snapshot) + 'a;
+
 /// What readers have.
 #[derive(Clone, Copy)]
 pub struct Published<'a> {
     /// Its id, in hex.
     pub commit: &'a str,
     /// Calls its argument with its files, or not at all if they are not known any more. Costs a walk.
-    pub files: &'a dyn Fn(&mut dyn FnMut(&dyn Snapshot)),
+    pub files: &'a Files<'a>,
 }
 
 /// Decides about revisions. Lives in the worker's thread.

@@ -86,8 +86,19 @@ pub struct Passed {
 impl Published {
     /// Whether it is this commit.
     pub fn is(&self, commit: &gix::oid) -> bool {
-        gix::ObjectId::from_hex(self.commit.as_bytes()).is_ok_and(|id| id == commit)
+        is(&self.commit, commit)
     }
+}
+
+impl Held {
+    /// Whether it is this commit.
+    pub fn is(&self, commit: &gix::oid) -> bool {
+        is(&self.commit, commit)
+    }
+}
+
+fn is(hex: &str, commit: &gix::oid) -> bool {
+    gix::ObjectId::from_hex(hex.as_bytes()).is_ok_and(|id| id == commit)
 }
 
 /// A tree that was replaced.

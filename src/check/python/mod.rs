@@ -34,8 +34,8 @@ pub fn compile<R>(
         }
     };
     stacker::grow(STACK, || {
-        let options =
-            ParseOptions::from(Mode::Module).with_target_version(PythonVersion { major: 3, minor: python.minor });
+        let options = ParseOptions::from(Mode::Module)
+            .with_target_version(PythonVersion { major: 3, minor: python.minor });
         let parsed = ruff_python_parser::parse_unchecked(text, options).try_into_module();
         let Some(parsed) = parsed else { return (Vec::new(), None) };
         let issues = issues(&parsed, text);
@@ -51,8 +51,10 @@ fn issues(parsed: &Parsed<ast::ModModule>, text: &str) -> Vec<Issue> {
         Issue::at(line, column, Code::PythonSyntax, message)
     };
     let errors = parsed.errors().iter().map(|error| issue(error.range().start(), error.error.to_string()));
-    let unsupported =
-        parsed.unsupported_syntax_errors().iter().map(|error| issue(error.range().start(), error.to_string()));
+    let unsupported = parsed
+        .unsupported_syntax_errors()
+        .iter()
+        .map(|error| issue(error.range().start(), error.to_string()));
     let mut issues: Vec<Issue> = errors.chain(unsupported).collect();
     issues.sort();
     issues

@@ -14,7 +14,7 @@ use self::folder::Folder;
 use crate::agent::Candidate;
 use crate::check::report::{self, Format, Place, Style};
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
-use crate::check::{Checker, Published, Revision, Settings, Snapshot, Target};
+use crate::check::{Checker, Looking, Published, Revision, Settings, Snapshot, Target};
 use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
 use crate::path::absolute;
@@ -108,14 +108,13 @@ pub fn run(args: &CheckArgs, terminal: bool) -> anyhow::Result<u8> {
         None => checker.check(revision, None),
         Some(against) => {
             let mut failed = None;
-            let published =
-                |look: &mut dyn FnMut(&dyn Snapshot)| against_of(against, work_tree.as_ref(), &below, look);
+            let published = |look: &mut Looking<'_>| against_of(against, work_tree.as_ref(), &below, look);
             // Read before it is needed: a wrong name is told also when there is nothing to compare.
             published(&mut |_| {}).unwrap_or_else(|err| failed = Some(err));
             match failed {
                 Some(err) => return Err(err),
                 None => {
-                    let files = |look: &mut dyn FnMut(&dyn Snapshot)| drop(published(look));
+                    let files = |look: &mut Looking<'_>| drop(published(look));
                     checker.check(revision, Some(Published { commit: "", files: &files }))
                 }
             }
@@ -152,7 +151,7 @@ fn against_of(
     against: &str,
     work_tree: Option<&WorkTree>,
     below: &str,
-    look: &mut dyn FnMut(&dyn Snapshot),
+    look: &mut Looking<'_>,
 ) -> anyhow::Result<()> {
     let folder = Path::new(against);
     if folder.is_dir() {
