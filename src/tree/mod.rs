@@ -33,6 +33,7 @@ mod settings;
 pub mod space;
 pub mod survey;
 pub mod verify;
+pub mod volume;
 mod walk;
 pub mod write;
 
