@@ -19,6 +19,7 @@ use crate::error::{Advice, Remedy};
 
 pub mod attributes;
 mod collide;
+mod comparison;
 pub mod durable;
 mod encoding;
 mod ident;
@@ -27,6 +28,7 @@ mod listed;
 pub mod manifest;
 mod names;
 mod parallel;
+mod pieces;
 pub mod plan;
 pub mod recycle;
 mod settings;

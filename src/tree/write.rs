@@ -7,7 +7,7 @@
 //! keeps its content. A crash leaves a private folder that the next start removes.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -162,7 +162,6 @@ impl Apply<'_> {
         let entries = self.listing.entries();
         let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
         let from = self.from.and_then(|from| Below::open(from).ok());
-        let large = Mutex::new(());
         let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
@@ -175,7 +174,6 @@ impl Apply<'_> {
                 dir,
                 tree: tree.clone(),
                 reflinks,
-                large: &large,
                 blob: Vec::new(),
             };
             let mut done = Vec::new();
@@ -208,8 +206,6 @@ struct Writer<'a> {
     /// The same, open.
     tree: Below,
     reflinks: Reflinks<'a>,
-    /// Held by who has a large blob in memory.
-    large: &'a Mutex<()>,
     blob: Vec<u8>,
 }
 
@@ -251,34 +247,30 @@ impl Writer<'_> {
 
     /// Writes the content of an entry.
     fn pour(&mut self, entry: &Entry, file: &Writable) -> Result<(), Error> {
-        if entry.size > WORTH_STREAMING && self.is_unconverted(entry) {
+        if entry.size > WORTH_STREAMING {
             return self.stream(entry, file);
         }
-        // What is converted is held whole, twice: one large file at a time, not one a thread.
-        let _alone = (entry.size > WORTH_STREAMING)
-            .then(|| self.large.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         self.read(entry)?;
         let bytes = match &mut self.converter {
             Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
-        let written = file.write_all(Point::TreeFileWrite, &bytes);
-        if entry.size > WORTH_STREAMING {
-            drop(bytes);
-            self.blob = Vec::new();
-        }
-        written.map_err(failed("write", &join(self.dir, entry.path.as_ref())))
-    }
-
-    fn is_unconverted(&mut self, entry: &Entry) -> bool {
-        self.converter.as_mut().is_none_or(|converter| converter.rule(entry.path.as_ref()).is_identity())
+        let path = to_path(entry.path.as_ref());
+        file.write_all(Point::TreeFileWrite, &bytes).map_err(below("write", self.dir, path))
     }
 
     /// The same for a blob that is too large to be held.
-    fn stream(&self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+    fn stream(&mut self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+        let interrupt = self.apply.deadline.interrupt();
+        let mut read =
+            |to: &mut dyn Write| pack::stream_blob(&self.objects, &entry.id, to, interrupt).map(|_| ());
         let mut out = file.at(Point::TreeFileWrite);
-        let poured = pack::stream_blob(&self.objects, &entry.id, &mut out, self.apply.deadline.interrupt());
-        poured.map(|_| ()).map_err(|err| self.unread(entry, err))
+        let rule = self.converter.as_mut().map(|converter| converter.rule(entry.path.as_ref()));
+        let poured = match rule.filter(|rule| !rule.is_identity()) {
+            Some(rule) => rule.apply_in_pieces(&entry.id, &mut read, &mut out),
+            None => read(&mut out),
+        };
+        poured.map_err(|err| self.unread(entry, err))
     }
 
     fn unread(&self, entry: &Entry, err: pack::Error) -> Error {
