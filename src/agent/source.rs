@@ -19,7 +19,7 @@ use crate::metrics::{SourceMetrics, Stage};
 use crate::publish::state::{Retired, State, seconds};
 use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
 use crate::tree::durable::Disk;
-use crate::tree::write::{folds_case, holds_modes};
+use crate::tree::volume::{folds_case, holds_modes};
 use crate::tree::{Policy, manifest, verify};
 
 /// One source, opened. Lives in its worker's thread; nobody else touches what it owns.

@@ -14,7 +14,7 @@ use gix::index::entry::{Flags, Mode, Stat};
 use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
-use crate::disk::{self, Point, create_ours, write_ours};
+use crate::disk::{self, Below, Point, create_ours, write_ours};
 use crate::git::cause::of_the_disk;
 use crate::path::relative;
 
@@ -127,12 +127,14 @@ pub fn prepare(
     write_ours(Point::TreeAdminGitdir, &admin.join("gitdir"), back, group_write)?;
     let gitdir = relative(place, &admin);
     // In a spare it may be anything by now, also a link to a file of somebody.
-    match disk::remove_file(Point::TreeGitfileRemove, &new.join(".git")) {
+    let (mut tree, name) = (Below::open(new)?, Path::new(".git"));
+    match tree.remove_file(Point::TreeGitfileRemove, name) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    let to = format!("gitdir: {}\n", gitdir.display());
-    write_ours(Point::TreeGitfileWrite, &new.join(".git"), to, group_write)?;
+    let file = tree.create(Point::TreeGitfileWrite, name, 0o644)?;
+    file.open_for_group(Point::TreeGitfileWrite, group_write)?;
+    file.write_all(Point::TreeGitfileWrite, format!("gitdir: {}\n", gitdir.display()).as_bytes())?;
     Ok(admin)
 }
 

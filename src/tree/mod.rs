@@ -19,6 +19,7 @@ use crate::error::{Advice, Remedy};
 
 pub mod attributes;
 mod collide;
+mod comparison;
 pub mod durable;
 mod encoding;
 mod ident;
@@ -27,12 +28,14 @@ mod listed;
 pub mod manifest;
 mod names;
 mod parallel;
+mod pieces;
 pub mod plan;
 pub mod recycle;
 mod settings;
 pub mod space;
 pub mod survey;
 pub mod verify;
+pub mod volume;
 mod walk;
 pub mod write;
 
