@@ -12,9 +12,11 @@ mod probe;
 mod tests;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -177,14 +179,27 @@ fn duration(matches: &ArgMatches, name: &str, errors: &mut Errors) -> Option<Dur
         .ok()
 }
 
-/// `/bin/sleep`; `None` = for ever.
+/// `/bin/sleep`, and its exit code; `None` = for ever.
 #[expect(clippy::disallowed_methods, reason = "it is what was asked for")]
-pub fn sleep(time: Option<Duration>) {
+pub fn sleep(time: Option<Duration>) -> u8 {
     match time {
         Some(time) => std::thread::sleep(time),
         None => loop {
             std::thread::park();
         },
+    }
+    0
+}
+
+/// Writes what a command has to say. A pager that was closed early is no error; a full disk is.
+///
+/// # Errors
+/// Of the write.
+pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod folder;
 
-use std::io::Write as _;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +11,7 @@ use clap::ArgMatches;
 use gix::bstr::{BStr, ByteSlice as _};
 
 use self::folder::Folder;
+use super::print;
 use crate::agent::Candidate;
 use crate::check::report::{self, Format, Place, Style};
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
@@ -80,7 +81,7 @@ pub(super) fn args(matches: &ArgMatches, around: &Surroundings, errors: &mut Err
 ///
 /// # Errors
 /// A folder or a revision that cannot be read.
-pub fn run(args: &CheckArgs, terminal: bool) -> anyhow::Result<u8> {
+pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     let top = std::fs::canonicalize(&args.folder)
         .with_context(|| format!("cannot look at `{}`", args.folder.display()))?;
     if !top.is_dir() {
@@ -126,8 +127,9 @@ pub fn run(args: &CheckArgs, terminal: bool) -> anyhow::Result<u8> {
         (_, below) => format!("{below}/"),
     };
     let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
-    let style = if terminal { args.style } else { Style::Plain };
-    print(&report::render(&report, args.format, &Place { prefix: &prefix, read: &read, style }))?;
+    let style = if std::io::stdout().is_terminal() { args.style } else { Style::Plain };
+    let text = report::render(&report, args.format, &Place { prefix: &prefix, read: &read, style });
+    print(text.as_bytes())?;
     let held = match args.against {
         Some(_) => report.verdict.name() == "reject",
         None => report.has_errors(),
@@ -143,7 +145,7 @@ fn list(checker: &mut Checker, snapshot: &dyn Snapshot) -> anyhow::Result<u8> {
         lines.extend_from_slice(&file.path);
         lines.push(b'\n');
     }
-    print_bytes(&lines)?;
+    print(&lines)?;
     Ok(0)
 }
 
@@ -169,17 +171,4 @@ fn against_of(
     let converter = Converter::new(&listing, &objects, CheckoutConfig::default())?;
     look(&Candidate::new(&listing, below.as_bytes().as_bstr(), &objects, converter.as_ref(), &never));
     Ok(())
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    print_bytes(text.as_bytes())
-}
-
-/// A pager that was closed early is no error; a full disk is.
-fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("cannot write to standard output"),
-    }
 }
