@@ -56,7 +56,8 @@ fn a_clean_folder_is_exit_0_and_a_broken_dag_is_exit_1_with_its_place() {
 #[test]
 fn wrong_usage_is_exit_64_and_what_cannot_be_read_is_exit_1() {
     let folder = temp();
-    for args in [&["--format=xml"][..], &["--airflow=1.10"], &["--python=2.7"], &["--nonsense"], &["a", "b"]] {
+    for args in [&["--format=xml"][..], &["--airflow=1.10"], &["--python=2.7"], &["--nonsense"], &["a", "b"]]
+    {
         let said = check(folder.path(), args);
         assert_eq!(said.code, 64, "{args:?}: {}", said.err);
         assert!(said.out.is_empty() && said.err.starts_with("error: "), "{args:?}: {}", said.err);
@@ -143,7 +144,9 @@ fn nothing_of_a_repository_runs() {
     let ran = folder.path().join("ran");
     repo.write(".gitattributes", "*.py filter=evil\n");
     repo.commit(&[("good.py", &format!("open({ran:?}, 'w')\n{GOOD}"))]);
-    for key in ["filter.evil.smudge", "filter.evil.clean", "core.fsmonitor", "core.sshCommand", "diff.external"] {
+    for key in
+        ["filter.evil.smudge", "filter.evil.clean", "core.fsmonitor", "core.sshCommand", "diff.external"]
+    {
         repo.config(key, &format!("touch {}", ran.display()));
     }
     let said = check(repo.work(), &["--against=HEAD"]);

@@ -156,3 +156,31 @@ fn a_held_revision_is_told_counted_once_and_no_failure() {
     agent.wait_published(&world.root, "repo", &mended);
     wait_until(PATIENCE, "the error file to go", || !error_file.exists());
 }
+
+#[test]
+fn a_branch_that_moves_backward_is_blocked_warned_of_or_followed() {
+    for depth in ["--depth=0", "--depth=1"] {
+        let world = world();
+        let first = world.repo.head();
+        world.repo.commit(&[("three.py", &dag("three"))]);
+        world.once(&[depth]);
+        world.repo.reset(&first);
+        let said = holds(&world, &[depth, "--on-rewind=block"]);
+        assert!(said.contains("moved backward"), "{said}");
+        let warned = world.once(&[depth]);
+        assert!(warned.stderr.contains("moved backward"), "{}", warned.stderr);
+        world.shows(&first);
+    }
+}
+
+#[test]
+fn going_back_by_another_ref_is_meant() {
+    let world = world();
+    let first = world.repo.head();
+    world.repo.tag("v1");
+    world.repo.commit(&[("three.py", &dag("three"))]);
+    world.once(&["--on-rewind=block"]);
+    let said = world.once(&["--on-rewind=block", "--ref=v1"]);
+    assert!(!said.stderr.contains("backward"), "{}", said.stderr);
+    world.shows(&first);
+}

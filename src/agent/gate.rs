@@ -13,7 +13,7 @@ use super::revision::Candidate;
 use super::source::{Live, Source};
 use crate::check::report::Report;
 use crate::check::verdict::{Policy, Verdict};
-use crate::check::{self, Finding, Looking, Severity};
+use crate::check::{self, Finding, Looking, OnRewind, Severity};
 use crate::git::store::Objects;
 use crate::log::escape;
 use crate::metrics::Stage;
@@ -21,6 +21,8 @@ use crate::publish::state::{Held, seconds};
 use crate::tree::attributes::Converter;
 use crate::tree::{self, Listing, Symlinks};
 
+/// So many commits of history are looked through for where a branch comes from.
+const HISTORY: usize = 10_000;
 /// A log is read by people.
 const TOLD: usize = 20;
 
@@ -35,7 +37,17 @@ impl Pass<'_> {
         live: Option<&Live>,
     ) -> Option<Held> {
         // It was let through before: now it is built again.
-        if self.source.state.of(&commit).is_some() || self.source.config.check.policy == Policy::Off {
+        if self.source.state.of(&commit).is_some() {
+            return None;
+        }
+        if let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live)) {
+            match self.source.config.check.on_rewind {
+                OnRewind::Allow => {}
+                OnRewind::Warn => tracing::warn!("{reason}"),
+                OnRewind::Block => return Some(self.hold(commit, target, "rewind", &reason)),
+            }
+        }
+        if self.source.config.check.policy == Policy::Off {
             return None;
         }
         let start = Instant::now();
@@ -47,11 +59,16 @@ impl Pass<'_> {
             self.source.state.held = None;
             return None;
         };
+        Some(self.hold(commit, target, because, &reason))
+    }
+
+    /// Remembers that a revision is held back.
+    fn hold(&mut self, commit: ObjectId, target: &Target, because: &str, reason: &str) -> Held {
         self.source.metrics.rejected(because);
         let held = Held {
             commit: commit.to_string(),
             because: because.to_owned(),
-            reason: escape(&reason).into_owned(),
+            reason: escape(reason).into_owned(),
             rules: self.rules_of_the_gate(target),
             at: seconds(SystemTime::now()),
         };
@@ -62,7 +79,23 @@ impl Pass<'_> {
             source.leftovers = true;
             tracing::warn!("{}", Failure::of(Stage::Check, &err).line());
         }
-        Some(held)
+        held
+    }
+
+    /// Whether the ref moved backward, in words: what is published now has the new commit in its history, as far as that is here,
+    /// or was published after it. Somebody who asks for another ref means it.
+    fn rewind(&self, objects: &Objects, commit: ObjectId, target: &Target, live: &Live) -> Option<String> {
+        let Source { state, store, .. } = &*self.source;
+        if state.of(&live.commit).is_none_or(|published| published.wanted != target.wanted) {
+            return None;
+        }
+        let name = commit.to_string();
+        let was_published = || state.retired.iter().any(|tree| tree.path.ends_with(&name));
+        let rewound = store.is_ancestor(objects, &commit, &live.commit, HISTORY) || was_published();
+        rewound.then(|| {
+            let (reference, from) = (&target.reference, live.commit);
+            format!("`{reference}` moved backward, from {from} to {name}")
+        })
     }
 
     /// What was held back, if that is what is wanted, and nothing has changed that would change the answer.

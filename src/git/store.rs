@@ -6,7 +6,7 @@
 //! What a crash leaves: temporary packs, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
 //! lines were not written. [`Store::open`] removes the first three, [`Store::tidy_shallow`] mends the last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -178,6 +178,21 @@ impl Store {
             }
         }
         Err(Error::NotACommit { remote: remote.to_owned(), id: id.to_string(), kind: "endless tag".into() })
+    }
+
+    /// Whether `of` is reached from `descendant`, looking at so many commits at most. What is not here is no way.
+    pub fn is_ancestor(&self, objects: &Objects, of: &oid, descendant: &oid, most: usize) -> bool {
+        let mut queue = VecDeque::from([descendant.to_owned()]);
+        let mut seen = BTreeSet::new();
+        while let Some(commit) = queue.pop_front() {
+            if commit == of {
+                return true;
+            }
+            if seen.len() < most && seen.insert(commit) && objects.exists(&commit) {
+                queue.extend(self.parents(objects, &commit).unwrap_or_default());
+            }
+        }
+        false
     }
 
     /// What the author of a commit wrote about it.
