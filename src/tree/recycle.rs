@@ -309,8 +309,7 @@ impl Job<'_> {
 
 /// The manifest with its checksum. A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
 fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<(State, Option<ObjectId>)> {
-    let index = manifest::admin_of(tree, store)?.join("index");
-    let file = gix::index::File::at(index, hash, false, gix::index::decode::Options::default()).ok()?;
+    let file = manifest::read(tree, store, hash).ok()?;
     let checksum = file.checksum();
     // Somebody's sparse checkout has folders for entries.
     Some((file.into_parts().0, checksum)).filter(|(state, _)| !state.is_sparse())
