@@ -73,7 +73,7 @@ impl Pass<'_> {
         }
         let Some(mut removal) = self.expire(false) else { return };
         let source = &mut *self.source;
-        if removal.removed == 0 && failure.is_some_and(Failure::asks_for_room) {
+        if removal.removed == 0 && failure.is_some_and(|failure| failure.asks_for_room) {
             source.give_up_spares(&mut removal);
         }
         if removal.removed > 0 {

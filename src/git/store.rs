@@ -20,6 +20,7 @@ use super::bases::Bases;
 use super::error::Error;
 use super::pack;
 use crate::disk::{self, Point, make_dirs, remove_any};
+use crate::error::Cause;
 
 /// A handle to read objects with; cheap to clone, one a thread.
 pub type Objects = gix::odb::Handle;
@@ -273,8 +274,8 @@ impl Store {
 
     /// An error about this store, in words.
     pub fn error(&self, err: &io::Error) -> Error {
-        let hint = crate::error::hint_of(err, &self.dir);
-        Error::Store { path: self.dir.clone(), reason: err.to_string(), hint }
+        let cause = Cause::of(err, &self.dir);
+        Error::Store { path: self.dir.clone(), reason: err.to_string(), cause }
     }
 
     /// An object is missing or cannot be decoded.
