@@ -138,9 +138,14 @@ impl Pass<'_> {
         if let Err(err) = tidied {
             tracing::debug!("cannot tidy the shallow list: {err}");
         }
-        let packs = source.store.usage().packs;
+        let mut usage = source.store.usage();
+        let packs = usage.packs;
         if packs >= source.compaction.not_before {
-            match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
+            let compacted = git::pack::compact(&source.store, &kept, self.deadline.interrupt());
+            if !matches!(compacted, Ok(None)) {
+                usage = source.store.usage();
+            }
+            match compacted {
                 Ok(done) => {
                     source.compaction = Compaction::default();
                     if let Some(done) = done {
@@ -151,7 +156,7 @@ impl Pass<'_> {
                 Err(err) => source.compaction.failed(packs, &err, source.store.is_ours()),
             }
         }
-        source.measure_disk();
+        source.tell_disk(usage);
         tidy
     }
 }

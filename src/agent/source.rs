@@ -13,6 +13,7 @@ use super::files;
 use super::retire::Compaction;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
+use crate::git::store::Usage;
 use crate::git::{self, Remote, Store};
 use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
@@ -377,7 +378,11 @@ impl Source {
 
     /// Sizes for the metrics.
     pub(super) fn measure_disk(&self) {
-        let usage = self.store.usage();
+        self.tell_disk(self.store.usage());
+    }
+
+    /// The same, with what is known of the object store.
+    pub(super) fn tell_disk(&self, usage: Usage) {
         self.metrics.packs(usage.packs as u64);
         if let Ok(trees) = self.layout.trees() {
             self.metrics.trees(trees.len() as u64);
