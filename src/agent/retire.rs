@@ -135,8 +135,9 @@ impl Pass<'_> {
         let tidied = source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
         // Once more, soon: objects that are lost would make it fail for ever.
         let tidy = tidied.is_ok() || !published;
-        if let Err(err) = tidied {
-            tracing::debug!("cannot tidy the shallow list: {err}");
+        match tidied {
+            Ok(commits) => tracing::debug!(commits, "tidied the shallow list"),
+            Err(err) => tracing::debug!("cannot tidy the shallow list: {err}"),
         }
         let mut usage = source.store.usage();
         let packs = usage.packs;
