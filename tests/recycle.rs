@@ -1,5 +1,6 @@
 //! Trees built from spares, one after the other, against git's own checkout of the same commits.
 
+mod engine;
 mod seen;
 mod support;
 
@@ -7,15 +8,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
 use std::time::Duration;
 
-use dagsync::config::{CheckoutConfig, HttpConfig, Limits, RepoUrl};
-use dagsync::deadline::{Deadline, Stop};
-use dagsync::git::{Remote, Store};
+use dagsync::config::{CheckoutConfig, Limits};
 use dagsync::tree::attributes::Converter;
 use dagsync::tree::recycle::{self, Done, Help, Job};
 use dagsync::tree::{Earlier, Policy, walk, walk_after};
+use engine::{Engine, object};
 use gix::ObjectId;
 use seen::{Dice, Seen, checkout, compare, git_finds_nothing, look, mutate, without_times};
 use support::{Repo, temp};
@@ -25,10 +24,7 @@ use tempfile::TempDir;
 struct World {
     dir: TempDir,
     repo: Repo,
-    store: Store,
-    remote: Remote,
-    deadline: Rc<Deadline>,
-    runtime: tokio::runtime::Runtime,
+    engine: Engine,
     spare: Option<PathBuf>,
     current: Option<PathBuf>,
     /// The readers' tree and the checksum of its manifest, if that has the sizes of the blobs.
@@ -39,40 +35,41 @@ impl World {
     fn new() -> World {
         let dir = temp();
         let repo = Repo::new(dir.path().join("repo"));
-        let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
-        fs::create_dir_all(dir.path().join("root/.worktrees")).unwrap();
-        let remote = Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
-        World { dir, repo, store, remote, deadline, runtime, spare: None, current: None, passed: None }
+        let engine = Engine::local(&repo);
+        let world = World { dir, repo, engine, spare: None, current: None, passed: None };
+        fs::create_dir(world.trees()).unwrap();
+        world
+    }
+
+    /// Beside the store.
+    fn trees(&self) -> PathBuf {
+        self.engine.git_dir().with_file_name(".worktrees")
     }
 
     /// Builds the tree of a commit from the spare, and makes it the readers' one.
     fn publish(&mut self, commit: &str) -> Done {
-        let _inside = self.runtime.enter();
-        let id = ObjectId::from_hex(commit.as_bytes()).unwrap();
-        self.remote.arm(&self.deadline, None);
-        self.remote.fetch(&self.store, &[id], &[], std::num::NonZeroU32::new(1)).unwrap();
-        let objects = self.store.objects().unwrap();
-        let (_, root) = self.store.peel_to_commit(&objects, &id, "").unwrap();
+        let deadline = self.engine.arm();
+        let id = object(commit);
+        self.engine.fetch(commit, &[], 1).unwrap();
+        let objects = self.engine.store.objects().unwrap();
+        let (_, root) = self.engine.store.peel_to_commit(&objects, &id, "").unwrap();
         let help = |path: &'static Path| Help { path, same_settings: true };
         let leak = |path: &Option<PathBuf>| path.clone().map(|p| help(Box::leak(p.into_boxed_path())));
         let (spare, current) = (leak(&self.spare), leak(&self.current));
-        let looked = recycle::look(self.store.dir(), id.kind(), spare, current, &self.deadline);
+        let looked = recycle::look(self.engine.store.dir(), id.kind(), spare, current, &deadline);
         let (limits, policy) = (Limits::default(), Policy::default());
-        let listing = walk(&objects, &root, &limits, &policy, self.deadline.interrupt()).unwrap();
+        let listing = walk(&objects, &root, &limits, &policy, deadline.interrupt()).unwrap();
         if let Some((root_before, checksum)) = &self.passed {
             let manifest = looked.manifest_of_current(checksum).expect("nobody has changed it");
             let earlier = Some(Earlier { root: root_before, manifest });
-            let quick =
-                walk_after(earlier, &objects, &root, &limits, &policy, self.deadline.interrupt()).unwrap();
+            let quick = walk_after(earlier, &objects, &root, &limits, &policy, deadline.interrupt()).unwrap();
             assert_eq!(quick, listing, "{commit}: what is the same may be taken over");
         }
         let converter = Converter::new(&listing, &objects, CheckoutConfig::default()).unwrap();
-        let trees = self.dir.path().join("root/.worktrees");
+        let trees = self.trees();
         let (new, place) = (trees.join(".new-1"), trees.join(format!("{commit}-{}", fastrand_id())));
         let done = Job {
-            store: self.store.dir(),
+            store: self.engine.store.dir(),
             new: &new,
             trash: &trees.join(format!(".gone-{}", fastrand_id())),
             place: &place,
@@ -83,7 +80,7 @@ impl World {
             current,
             times: Default::default(),
             group_write: false,
-            deadline: &self.deadline,
+            deadline: &deadline,
         }
         .run(&objects, looked)
         .unwrap();
@@ -212,7 +209,7 @@ fn anything_else_that_cannot_be_removed_means_a_full_build_beside_it() {
     assert_eq!(world.publish(&third).written, 2, "all of it");
     assert!(!world.tree().join("dags/precious").exists());
     assert_eq!(fs::read_to_string(world.tree().join("dags/a.py")).unwrap(), "2");
-    let trash = fs::read_dir(world.dir.path().join("root/.worktrees")).unwrap().flatten();
+    let trash = fs::read_dir(world.trees()).unwrap().flatten();
     let gone = trash.map(|entry| entry.path()).find(|path| path.join("dags/precious").exists());
     let _moved = Stubborn(gone.expect("it is out of the way").join("dags/precious"));
     std::mem::forget(stubborn);
