@@ -50,7 +50,11 @@ impl Pass<'_> {
     /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
     /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
     pub(super) fn retire(&mut self, published: Option<ObjectId>) {
-        let Some(mut removal) = self.expire(published.is_some()) else { return };
+        let Some(mut removal) = self.expire(published.is_some()) else {
+            // What is left undone here nobody else does before the next publication.
+            self.source.leftovers |= published.is_some();
+            return;
+        };
         let source = &mut *self.source;
         let mut untidy = source.leftovers && !source.tidy();
         let all = published.is_some() || source.leftovers;
