@@ -10,8 +10,8 @@ use std::fs;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use gix::ObjectId;
-use gix::objs::Exists as _;
+use gix::objs::{Exists as _, FindHeader as _};
+use gix::{ObjectId, oid};
 
 use super::error::Error;
 use super::store::{Objects, Store};
@@ -44,7 +44,12 @@ impl Store {
         let packs = self.names_of_packs();
         let mut new = BTreeSet::new();
         let mut seen: HashSet<ObjectId> = HashSet::new();
-        let here: HashSet<ObjectId> = kept.iter().filter(|id| objects.exists(id)).copied().collect();
+        let mut here: HashSet<ObjectId> = HashSet::new();
+        for commit in kept {
+            if !self.lacks(objects, commit)? {
+                here.insert(*commit);
+            }
+        }
         // Without open files to spare, nothing seems to be there.
         if let (true, Some(commit)) = (here.is_empty(), kept.first()) {
             return Err(self.damaged(commit));
@@ -59,10 +64,13 @@ impl Store {
                 continue;
             }
             let parents = self.parents(objects, &commit)?;
-            if parents.iter().any(|parent| !objects.exists(parent)) {
-                new.insert(commit);
-            } else {
-                queue.extend(parents);
+            let mut ends_here = false;
+            for parent in &parents {
+                ends_here |= self.lacks(objects, parent)?;
+            }
+            match ends_here {
+                true => _ = new.insert(commit),
+                false => queue.extend(parents),
             }
         }
         if new != old {
@@ -74,6 +82,16 @@ impl Store {
             false => Found::default(),
         };
         Ok(seen.len())
+    }
+
+    /// Whether an object is not here. An index that could not be read, once, makes a reader say so of all that is in it: another one
+    /// asks the disk again, and tells what it says. A boundary that is written for want of an answer would stay.
+    fn lacks(&self, objects: &Objects, id: &oid) -> Result<bool, Error> {
+        if objects.exists(id) {
+            return Ok(false);
+        }
+        let found = self.objects()?.try_header(id).map_err(|_| self.damaged(id))?;
+        Ok(found.is_none())
     }
 
     /// Commits all of whose history is known to be here; none while the store has a `boundary`.
