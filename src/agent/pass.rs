@@ -116,6 +116,7 @@ impl Pass<'_> {
     fn run(&mut self) -> Result<Outcome, Failure> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
         self.settle_link()?;
+        self.source.leftovers |= !self.source.look_for_damage();
         let mut live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
         // One try: if it fails, passes go on with what still works of the objects.
         let renew = std::mem::take(&mut self.source.compaction.damaged);

@@ -135,6 +135,10 @@ pub fn part(
     let state = match manifest::read(subject.tree, subject.store, subject.commit.kind()) {
         Ok(file) => file.into_parts().0,
         Err(Unreadable::NoMetadata) => return of_index("does not name its metadata".into()),
+        Err(Unreadable::Disk(reason)) => {
+            tracing::debug!("cannot verify `{}`: its index: {reason}", subject.tree.display());
+            return Vec::new();
+        }
         Err(Unreadable::Index(reason)) => {
             return of_index(format!("names an index that cannot be read: {reason}"));
         }
