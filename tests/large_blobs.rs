@@ -16,7 +16,7 @@ use gix::ObjectId;
 use gix::zlib::Compression;
 use gix::zlib::stream::deflate;
 use support::observe::sidecar;
-use support::pack::{ObjectKind, Pack};
+use support::pack::{ObjectKind, Pack, delta_size};
 use support::repo::run_with_input;
 use support::{Agent, GitServer, Repo, temp};
 
@@ -223,17 +223,6 @@ fn a_small_blob_that_comes_as_a_delta_of_a_large_one_passes_in_bounded_memory() 
     assert_eq!(packs_with_delta(&repo, &root, &blob), 1, "it came as a delta, or this shows nothing");
 }
 
-/// A number as the header of a delta has it.
-fn number(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7f {
-        bytes.push(0x80 | (value & 0x7f) as u8);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
 fn id_of(kind: gix::objs::Kind, content: &[u8]) -> ObjectId {
     gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, content).unwrap()
 }
@@ -244,7 +233,7 @@ fn an_object_of_one_byte_never_takes_the_memory_of_its_base() {
     for (kind, code) in [(gix::objs::Kind::Blob, ObjectKind::Blob), (gix::objs::Kind::Tag, ObjectKind::Tag)] {
         let base = vec![0; 40 * MIB];
         // Inserts one byte and copies nothing.
-        let delta = [&number(base.len())[..], &[1, 1, b'x']].concat();
+        let delta = [&delta_size(base.len() as u64)[..], &[1, 1, b'x']].concat();
         let base_id = id_of(kind, &base);
         let bytes =
             Pack::claiming(2).object(code, &base).reference_delta(&base_id.to_string(), &delta).finish();

@@ -111,6 +111,7 @@ impl Pass<'_> {
     fn run(&mut self) -> Result<Outcome, Failure> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
         self.settle_link()?;
+        self.source.leftovers |= !self.source.look_for_damage();
         let Some(held) = self.held(&target) else { return self.aim(&target) };
         // Until something else is wanted, what should be published is what is.
         let outcome = match self.instead() {

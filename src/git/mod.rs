@@ -13,6 +13,7 @@ mod client;
 pub mod diff;
 mod error;
 mod heard;
+mod history;
 mod http;
 pub mod known;
 mod local;

@@ -123,10 +123,19 @@ impl SourceMetrics {
             remote: RevisionInfo::new("dagsync_remote_info", "The commit of the ref at the remote", source)?,
             fetched_bytes: counter("dagsync_fetched_bytes_total", "Bytes of fetched packs")?,
             fetched_objects: counter("dagsync_fetched_objects_total", "Objects of fetched packs")?,
-            trees: gauge("dagsync_trees", "Trees on disk, the published one included")?,
+            trees: gauge(
+                "dagsync_trees",
+                "Trees on disk, the published one included, without one kept for the next build",
+            )?,
             packs: gauge("dagsync_packs", "Packs in the object store")?,
             files: gauge("dagsync_files", "Files and links of the published tree")?,
-            disk: IntGaugeVec::new(opts("dagsync_disk_bytes", "Bytes on disk: objects or trees"), &["part"])?,
+            disk: IntGaugeVec::new(
+                opts(
+                    "dagsync_disk_bytes",
+                    "Bytes on disk: objects or trees, without a tree that is kept out of sight for the next build",
+                ),
+                &["part"],
+            )?,
             removal_failures: counter(
                 "dagsync_removal_failures_total",
                 "Removals that failed and are tried again",
@@ -201,7 +210,7 @@ impl SourceMetrics {
         self.inner.disk.with_label_values(&["objects"]).set(clamp(bytes));
     }
 
-    /// Bytes of the files in all trees.
+    /// Bytes of the files in all trees that readers can see: nobody remembers those of one that is kept for the next build.
     pub fn trees_bytes(&self, bytes: u64) {
         self.inner.disk.with_label_values(&["trees"]).set(clamp(bytes));
     }

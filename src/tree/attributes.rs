@@ -268,8 +268,12 @@ fn line_ends(
 }
 
 fn is_attributes(entry: &Entry) -> bool {
-    let name = entry.path.rfind_byte(b'/').map_or(&entry.path[..], |at| &entry.path[at + 1..]);
-    name == b".gitattributes" && matches!(entry.kind, Kind::File | Kind::Executable)
+    is_name_of_rules(entry.path.as_ref()) && matches!(entry.kind, Kind::File | Kind::Executable)
+}
+
+/// Whether a path is that of a `.gitattributes`, whatever is there.
+pub(super) fn is_name_of_rules(path: &BStr) -> bool {
+    path.strip_suffix(b".gitattributes").is_some_and(|folder| folder.last().is_none_or(|end| *end == b'/'))
 }
 
 /// Whether any assignment in the file can change a byte of anything. `* text=auto`, which most repositories have, can

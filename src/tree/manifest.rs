@@ -9,8 +9,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use gix::bstr::ByteSlice as _;
-use gix::index::State;
 use gix::index::entry::{Flags, Mode, Stat};
+use gix::index::{self, State};
 use gix::{ObjectId, oid};
 
 use super::{Kind, Listing};
@@ -45,33 +45,62 @@ pub fn metadata_of(tree: &Path, store: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
+/// Why a manifest cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The tree names no metadata, or such as is not there.
+    NoMetadata,
+    /// There is no index, or it is none of ours or git's: why.
+    Index(String),
+    /// The disk does not say, now: why. That is no damage of the tree.
+    Disk(String),
+}
+
+/// The manifest of a tree whose store has ids of this kind. Its own checksum is not looked at.
+pub fn read(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Result<index::File, Unreadable> {
+    let admin = metadata_of(tree, store).map_err(|err| Unreadable::Disk(err.to_string()))?;
+    let admin = admin.ok_or(Unreadable::NoMetadata)?;
+    index::File::at(admin.join("index"), hash, false, index::decode::Options::default()).map_err(unreadable)
+}
+
+fn unreadable(err: gix::Error) -> Unreadable {
+    match of_the_disk(&err) {
+        Some(err) => Unreadable::Disk(err.to_string()),
+        None => Unreadable::Index(err.probable_cause().to_string()),
+    }
+}
+
 /// The commit that the tree's metadata names.
 pub fn commit_of(tree: &Path, store: &Path) -> Option<ObjectId> {
-    let head = fs::read_to_string(admin_of(tree, store)?.join("HEAD")).ok()?;
+    head_of(&admin_of(tree, store)?)
+}
+
+fn head_of(admin: &Path) -> Option<ObjectId> {
+    let head = fs::read_to_string(admin.join("HEAD")).ok()?;
     ObjectId::from_hex(head.trim().as_bytes()).ok()
 }
 
 /// Whether the tree is whole: its index exists, and it was made for `commit`.
 pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };
-    let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
-    let head = gix::ObjectId::from_hex(head.trim().as_bytes());
-    head.is_ok_and(|head| head == commit) && header(&admin).is_some()
+    head_of(&admin).is_some_and(|head| head == commit) && header(&admin).is_some()
 }
 
-/// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `None`
-/// if nothing is. For the start, after which nobody but us writes: a machine that lost power, or a full disk, leaves empty files
+/// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `Ok(None)`
+/// if nothing is, and an error in words if the disk does not say: that is no damage. For the start, after which nobody but us writes: a machine that lost power, or a full disk, leaves empty files
 /// under names that are right.
-pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String> {
-    let Some(admin) = admin_of(tree, store) else { return Some("its metadata is gone".into()) };
-    let index = match gix::index::File::at(admin.join("index"), hash, false, Default::default()) {
+pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Result<Option<String>, String> {
+    let read = read(tree, store, hash).and_then(|index| {
+        index.verify_integrity().map_err(unreadable)?;
+        Ok(index)
+    });
+    let index = match read {
         Ok(index) => index,
-        Err(err) => return Some(format!("its index cannot be read: {}", err.probable_cause())),
+        Err(Unreadable::NoMetadata) => return Ok(Some("its metadata is gone".into())),
+        Err(Unreadable::Index(reason)) => return Ok(Some(format!("its index is damaged: {reason}"))),
+        Err(Unreadable::Disk(reason)) => return Err(reason),
     };
-    if let Err(err) = index.verify_integrity() {
-        return Some(format!("its index is damaged: {}", err.probable_cause()));
-    }
-    index.entries().iter().find_map(|entry| {
+    let damage = index.entries().iter().find_map(|entry| {
         // Submodules are folders with a life of their own, and what is outside a sparse checkout is not there.
         if entry.mode == Mode::COMMIT || entry.mode == Mode::DIR || entry.flags.contains(Flags::SKIP_WORKTREE)
         {
@@ -91,14 +120,16 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
             Ok(_) => return None,
         };
         Some(format!("`{path}`: {what}"))
-    })
+    });
+    Ok(damage)
 }
 
 /// Makes a damaged tree one that does not exist: it is built again, beside it, and readers keep it until then.
 pub fn disown(tree: &Path, store: &Path) -> io::Result<()> {
-    match admin_of(tree, store) {
-        Some(admin) => disk::remove_file(Point::TreeIndexDisown, &admin.join("index")),
-        None => Ok(()),
+    let Some(admin) = metadata_of(tree, store)? else { return Ok(()) };
+    match disk::remove_file(Point::TreeIndexDisown, &admin.join("index")) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -202,8 +233,7 @@ pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result
     let temp = admin.join("index.lock");
     let file = create_ours(Point::TreeIndexCreate, &temp, group_write)?;
     // What a git program added to the index of a spare is about another commit.
-    let options =
-        gix::index::write::Options { extensions: gix::index::write::Extensions::None, skip_hash: false };
+    let options = index::write::Options { extensions: index::write::Extensions::None, skip_hash: false };
     // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
     let mut out = io::BufWriter::with_capacity(
         64 << 10,

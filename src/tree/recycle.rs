@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::ObjectId;
-use gix::bstr::{BStr, BString, ByteSlice as _};
+use gix::bstr::{BString, ByteSlice as _};
 use gix::index::State;
 
-use super::attributes::Converter;
+use super::attributes::{Converter, is_name_of_rules};
 use super::durable::Touched;
 use super::plan::{Mtime, later, plan};
 use super::space;
@@ -309,8 +309,7 @@ impl Job<'_> {
 
 /// The manifest with its checksum. A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
 fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<(State, Option<ObjectId>)> {
-    let index = manifest::admin_of(tree, store)?.join("index");
-    let file = gix::index::File::at(index, hash, false, gix::index::decode::Options::default()).ok()?;
+    let file = manifest::read(tree, store, hash).ok()?;
     let checksum = file.checksum();
     // Somebody's sparse checkout has folders for entries.
     Some((file.into_parts().0, checksum)).filter(|(state, _)| !state.is_sparse())
@@ -327,17 +326,16 @@ fn remove_admin(admin: &Path) -> io::Result<()> {
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.
 fn same_attributes(manifest: &State, listing: &Listing) -> bool {
-    let is_rule = |path: &BStr| path == ".gitattributes" || path.ends_with(b"/.gitattributes");
     let before = manifest
         .entries()
         .iter()
         .map(|entry| (entry.path(manifest), entry.id.as_ref()))
-        .filter(|(path, _)| is_rule(path));
+        .filter(|(path, _)| is_name_of_rules(path));
     let after = listing
         .entries()
         .iter()
         .map(|entry| (entry.path.as_bstr(), entry.id.as_ref()))
-        .filter(|(path, _): &(&BStr, &gix::oid)| is_rule(path));
+        .filter(|(path, _)| is_name_of_rules(path));
     before.eq(after)
 }
 

@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, FileType, RawDir, Stat};
 use rustix::io::Errno;
 
 use super::Kind;
+use super::listed::kind_of;
 use super::parallel::on_all_cores;
 use super::plan::{Known, Mtime, OnDisk, parent};
 use super::write::join;
@@ -146,7 +147,8 @@ impl Survey {
     pub fn on_disk<'a>(&'a self, manifest: &'a State, usable: bool) -> OnDisk<'a> {
         let known = move |(entry, intact): (&'a IndexEntry, &bool)| Known {
             path: entry.path(manifest),
-            kind: kind_of(entry.mode),
+            // A sparse index was refused, and no other has other modes.
+            kind: kind_of(entry.mode).unwrap_or(Kind::File),
             id: &entry.id,
             mtime: Mtime { seconds: entry.stat.mtime.secs.into(), nanos: entry.stat.mtime.nsecs },
             intact: *intact && usable,
@@ -280,13 +282,4 @@ fn is_intact(entry: &IndexEntry, found: &Stat) -> bool {
 
 fn mtime_of(stat: &Stat) -> Mtime {
     Mtime { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
-}
-
-pub(super) fn kind_of(mode: Mode) -> Kind {
-    match mode {
-        Mode::FILE_EXECUTABLE => Kind::Executable,
-        Mode::SYMLINK => Kind::Symlink,
-        Mode::COMMIT => Kind::Submodule,
-        _ => Kind::File,
-    }
 }

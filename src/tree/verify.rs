@@ -25,6 +25,7 @@ use gix::objs::Kind as ObjectKind;
 use super::attributes::{Conversion, Converter};
 use super::comparison::Comparison;
 use super::listed::{converter, kind_of, knows, lists_the_commit};
+use super::manifest::Unreadable;
 use super::plan::parent;
 use super::write::join;
 use super::{CheckoutConfig, Kind, Limits, manifest, shown};
@@ -132,13 +133,16 @@ pub fn part(
     deadline: &Deadline,
 ) -> Vec<Damage> {
     let of_index = |what: String| vec![Damage { path: ".git".into(), what }];
-    let Some(admin) = manifest::admin_of(subject.tree, subject.store) else {
-        return of_index("does not name its metadata".into());
-    };
-    let options = gix::index::decode::Options::default();
-    let state = match gix::index::File::at(admin.join("index"), subject.commit.kind(), false, options) {
+    let state = match manifest::read(subject.tree, subject.store, subject.commit.kind()) {
         Ok(file) => file.into_parts().0,
-        Err(err) => return of_index(format!("names an index that cannot be read: {}", err.probable_cause())),
+        Err(Unreadable::NoMetadata) => return of_index("does not name its metadata".into()),
+        Err(Unreadable::Disk(reason)) => {
+            tracing::debug!("cannot verify `{}`: its index: {reason}", subject.tree.display());
+            return Vec::new();
+        }
+        Err(Unreadable::Index(reason)) => {
+            return of_index(format!("names an index that cannot be read: {reason}"));
+        }
     };
     let listed = |root: &ObjectId| lists_the_commit(&state, root, objects, subject.limits, deadline);
     if !subject.root.as_ref().is_none_or(listed) {

@@ -19,8 +19,8 @@ use gix::index::{Entry as IndexEntry, State};
 use gix::objs::tree::EntryRef;
 use gix::objs::{Find, FindHeader, TreeRefIter};
 
-use super::{Bound, Entry, Error, Kind, Listing, Policy, collide, links, names};
-use super::{Limits, survey};
+use super::attributes::is_name_of_rules;
+use super::{Bound, Entry, Error, Kind, Limits, Listing, Policy, collide, links, listed, names};
 
 /// `NAME_MAX` of every file system in use.
 const NAME_BYTES: usize = 255;
@@ -202,7 +202,6 @@ impl<O: Find + FindHeader> Walk<'_, O> {
         }
         self.path.extend_from_slice(entry.filename);
         let (id, kind) = (entry.oid.to_owned(), kind_of(&entry).expect("checked on entering"));
-        let is_attributes = entry.filename == ".gitattributes";
         let before = if kind.is_none() { frame.before.folder(&entry) } else { None };
         frame.offset = next;
         if self.path.len() > PATH_BYTES {
@@ -218,7 +217,7 @@ impl<O: Find + FindHeader> Walk<'_, O> {
                         None => self.header(&id, gix::objs::Kind::Blob)?,
                     },
                 };
-                self.list(id, kind, size, is_attributes)?;
+                self.list(id, kind, size)?;
             }
         }
         Ok(true)
@@ -248,8 +247,9 @@ impl<O: Find + FindHeader> Walk<'_, O> {
             self.entries += 1;
             self.path.clear();
             self.path.extend_from_slice(path);
-            let is_attributes = path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes");
-            self.list(entry.id, survey::kind_of(entry.mode), entry.stat.size.into(), is_attributes)?;
+            // A manifest of ours has no other modes.
+            let kind = listed::kind_of(entry.mode).unwrap_or(Kind::File);
+            self.list(entry.id, kind, entry.stat.size.into())?;
             rest.skip();
         }
         self.earlier = Some(rest);
@@ -257,7 +257,7 @@ impl<O: Find + FindHeader> Walk<'_, O> {
     }
 
     /// Lists what is at `self.path`.
-    fn list(&mut self, id: ObjectId, kind: Kind, size: u64, is_attributes: bool) -> Result<(), Error> {
+    fn list(&mut self, id: ObjectId, kind: Kind, size: u64) -> Result<(), Error> {
         if self.listing.entries.len().is_multiple_of(STRIDE) {
             self.check_interrupt()?;
         }
@@ -275,7 +275,8 @@ impl<O: Find + FindHeader> Walk<'_, O> {
         }
         self.listing.has_symlinks |= kind == Kind::Symlink;
         self.listing.has_submodules |= kind == Kind::Submodule;
-        self.listing.has_attributes |= is_attributes && matches!(kind, Kind::File | Kind::Executable);
+        let is_file = matches!(kind, Kind::File | Kind::Executable);
+        self.listing.has_attributes |= is_file && is_name_of_rules(self.path.as_ref());
         self.listing.entries.push(Entry { path: self.path.clone(), kind, id, size });
         Ok(())
     }
