@@ -121,7 +121,7 @@ fn anything_else_that_cannot_be_removed_means_a_full_build_beside_it() {
     assert_eq!(world.publish(&third).written, 2, "all of it");
     assert!(!world.tree().join("dags/precious").exists());
     assert_eq!(fs::read_to_string(world.tree().join("dags/a.py")).unwrap(), "2");
-    let trash = fs::read_dir(world.trees()).unwrap().flatten();
+    let trash = fs::read_dir(world.dir.path().join("root/.worktrees")).unwrap().flatten();
     let gone = trash.map(|entry| entry.path()).find(|path| path.join("dags/precious").exists());
     let _moved = Stubborn(gone.expect("it is out of the way").join("dags/precious"));
     std::mem::forget(stubborn);
