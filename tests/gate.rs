@@ -36,7 +36,7 @@ fn holds(world: &Synced, args: &[&str]) -> String {
     let before = world.seen();
     let finished = world.once(args);
     assert_eq!(world.seen(), before, "what is published stays");
-    assert!(finished.stderr.contains("held back"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("held back: "), "{}", finished.stderr);
     finished.stderr
 }
 

@@ -301,7 +301,13 @@ impl Worker {
                 tracing::warn!(commit = held.commit, "held back: {}", held.reason);
                 (PassResult::Rejected, Some(shown(held)))
             }
-            Outcome::Held(held) => (PassResult::Noop, Some(shown(held))),
+            Outcome::Held(held) => {
+                // Whoever starts us wants to know; everyone else was told.
+                if !self.past.succeeded {
+                    tracing::warn!(commit = held.commit, "still held back: {}", held.reason);
+                }
+                (PassResult::Noop, Some(shown(held)))
+            }
         };
         if let (Outcome::Unchanged, Some(commit)) = (outcome, &live) {
             if self.past.succeeded {

@@ -48,18 +48,25 @@ pub struct Checker {
     passed: Option<(String, Arc<Looked>)>,
     /// With the number of the check that used it last.
     known: HashMap<Content, (u64, Arc<Module>)>,
+    contents: discover::Memory,
     checks: u64,
 }
 
 impl Checker {
     /// One that knows nothing yet.
     pub fn new(settings: Settings) -> Checker {
-        Checker { settings, passed: None, known: HashMap::new(), checks: 0 }
+        Checker {
+            settings,
+            passed: None,
+            known: HashMap::new(),
+            contents: discover::Memory::default(),
+            checks: 0,
+        }
     }
 
     /// Looks at all of a revision.
     pub fn look(&mut self, snapshot: &dyn Snapshot) -> Looked {
-        let discovery = discover::discover(snapshot, &self.settings.target);
+        let discovery = discover::discover_with(snapshot, &self.settings.target, &mut self.contents);
         let entries = snapshot.entries();
         let python: Vec<&Entry> =
             entries.iter().filter(|it| it.kind == Kind::File && it.path.ends_with(b".py")).collect();
