@@ -1,1 +1,3 @@
 //! What a DAG file says, as facts, and what is wrong with it.
+
+pub mod cron;
