@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         if symbols::is_moving(symbol) {
             return Value::Moving(symbol.clone());
         }
-        if symbol.starts_with("sys.path") || &**symbol == "site.addsitedir" {
+        if &**symbol == "site.addsitedir" {
             self.moves_path = true;
         }
         // An operator of somebody else: a class, by its name, with a task's id.

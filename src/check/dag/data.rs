@@ -24,9 +24,23 @@ pub fn data_syntax(name: &[u8], bytes: &[u8]) -> Option<Issue> {
     read(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
+/// What this parser refuses by the letter of YAML 1.2 and PyYAML, which reads these files, may take.
+const STRICTER: &[&str] = &[
+    "invalid indentation",
+    "comments must be separated",
+    "simple key expect ':'",
+    "while parsing a flow sequence",
+    "':' may not precede",
+    "while scanning a plain scalar, found a tab",
+    "missing explicit document end",
+];
+
 fn yaml(text: &str) -> Option<Issue> {
     for event in Parser::new_from_str(text) {
         if let Err(error) = event {
+            if STRICTER.iter().any(|start| error.info().starts_with(start)) {
+                return None;
+            }
             let (line, column) = (short(error.marker().line()), short(error.marker().col() + 1));
             return Some(Issue::at(line, column, Code::DataSyntax, format!("no YAML: {}", error.info())));
         }
@@ -88,6 +102,8 @@ mod tests {
             "a:\n- 1\n- 2\n",
             "{a: 1, b: {c: d}}",
             "a: b\r\nc: d\r\n",
+            "a: 'text\nat the left'\n",
+            "a: [\n  b,\n]\n",
         ] {
             assert_eq!(found("x.yaml", good), None, "{good:?}");
         }

@@ -1,10 +1,13 @@
 //! DAGs, tasks and dependencies while a file is read.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::facts::{Bound, Dag, Edge, Group, Id, Task};
 use super::place::Place;
 use super::value::Value;
+
+/// More dependencies than this are not followed.
+const EDGES: usize = 50_000;
 
 /// A task that may not have a DAG yet.
 pub(super) struct TaskDraft {
@@ -33,6 +36,8 @@ pub(super) struct Draft {
     counts: Vec<usize>,
     /// The ids that are used in a DAG, with it.
     used: HashSet<(usize, String)>,
+    /// The highest number at the end of the ids of a name, `name__3`.
+    highest: HashMap<(usize, String), u32>,
     /// The DAGs that have been a module's global.
     kept: Vec<usize>,
 }
@@ -122,10 +127,8 @@ impl Draft {
             }
             _ => &id,
         };
-        let start = format!("{base}__");
-        let count = |id: &str| id.strip_prefix(&start).and_then(|digits| digits.parse::<u32>().ok());
-        let most = self.used.iter().filter(|(of, _)| *of == dag).filter_map(|(_, id)| count(id)).max();
-        Id::Known(format!("{start}{}", most.unwrap_or(0).saturating_add(1)))
+        let most = self.highest.get(&(dag, base.to_owned())).copied().unwrap_or(0);
+        Id::Known(format!("{base}__{}", most.saturating_add(1)))
     }
 
     /// A task; its id and order are filled in here.
@@ -148,6 +151,10 @@ impl Draft {
 
     fn claim(&mut self, dag: usize, id: &Id) -> usize {
         if let Id::Known(id) = id {
+            if let Some((base, number)) = numbered(id) {
+                let highest = self.highest.entry((dag, base.to_owned())).or_default();
+                *highest = number.max(*highest);
+            }
             self.used.insert((dag, id.clone()));
         }
         self.counts[dag] += 1;
@@ -179,6 +186,11 @@ impl Draft {
         self.groups.len() - 1
     }
 
+    /// Whether so many more dependencies are still followed.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.edges.len().saturating_add(more) <= EDGES
+    }
+
     /// One task waits for another.
     pub(super) fn edge(&mut self, from: usize, to: usize, place: Place, sure: bool) {
         match (self.tasks[from].dag, self.tasks[to].dag) {
@@ -197,18 +209,18 @@ impl Draft {
         if self.dags[dag].opaque || !self.groups[group].group.sure {
             return None;
         }
-        let members: Vec<usize> = (0..self.tasks.len()).filter(|task| self.is_in(*task, group)).collect();
+        let members: BTreeSet<usize> =
+            (0..self.tasks.len()).filter(|task| self.is_in(*task, group)).collect();
         if members.is_empty() || members.iter().any(|task| !self.tasks[*task].task.sure) {
             return None;
         }
-        let inner = |from: usize, to: usize| members.contains(&from) && members.contains(&to);
-        let is_end = |task: usize| {
-            !self
-                .edges
-                .iter()
-                .any(|(from, to, ..)| inner(*from, *to) && if last { *from == task } else { *to == task })
-        };
-        Some(members.iter().copied().filter(|task| is_end(*task)).collect())
+        let mut ends = members.clone();
+        for (from, to, ..) in &self.edges {
+            if members.contains(from) && members.contains(to) {
+                ends.remove(if last { from } else { to });
+            }
+        }
+        Some(ends.into_iter().collect())
     }
 
     fn is_in(&self, task: usize, group: usize) -> bool {
@@ -245,4 +257,11 @@ impl Draft {
         }
         self.dags
     }
+}
+
+/// `name__3` as the name and the number.
+fn numbered(id: &str) -> Option<(&str, u32)> {
+    let (base, digits) = id.rsplit_once("__")?;
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if number { Some((base, digits.parse().ok()?)) } else { None }
 }

@@ -1,7 +1,5 @@
 //! Reads a file as Python would run it: expressions.
 
-use std::rc::Rc;
-
 use super::super::python::ast::{self, Expr, Operator};
 use super::reader::Reader;
 use super::value::{Kind, Value};
@@ -140,7 +138,11 @@ impl<'a> Reader<'a> {
     fn attribute(&mut self, attribute: &'a ast::ExprAttribute) -> Value<'a> {
         let name = attribute.attr.as_str();
         match self.eval(&attribute.value) {
-            Value::Symbol(symbol) => Value::Symbol(format!("{symbol}.{name}").into()),
+            Value::Symbol(symbol) => {
+                // Whoever names it means to change it, in one of many ways.
+                self.moves_path |= name == "path" && super::value::last(&symbol) == "sys";
+                Value::Symbol(format!("{symbol}.{name}").into())
+            }
             Value::Task(task) if matches!(name, "output" | "operator") => Value::Task(task),
             Value::Moving(symbol) => Value::Moving(symbol),
             _ => Value::Unknown,
@@ -167,7 +169,7 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, elements: &'a [Expr]) -> Value<'a> {
         let values: Vec<Value<'a>> = elements.iter().map(|element| self.eval(element)).collect();
-        if elements.iter().any(Expr::is_starred_expr) { Value::Unknown } else { Value::List(Rc::new(values)) }
+        if elements.iter().any(Expr::is_starred_expr) { Value::Unknown } else { Value::list(values) }
     }
 
     fn dict(&mut self, dict: &'a ast::ExprDict) -> Value<'a> {
@@ -184,7 +186,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if whole { Value::Dict(Rc::new(items)) } else { Value::Unknown }
+        if whole { Value::dict(items) } else { Value::Unknown }
     }
 
     fn binary(&mut self, binary: &'a ast::ExprBinOp) -> Value<'a> {
@@ -202,7 +204,7 @@ impl<'a> Reader<'a> {
             Operator::Add => match (&left, &right) {
                 (Value::Text(left), Value::Text(right)) => Value::text(&format!("{left}{right}")),
                 (Value::List(left), Value::List(right)) => {
-                    Value::List(Rc::new(left.iter().chain(right.iter()).cloned().collect()))
+                    Value::list(left.iter().chain(right.iter()).cloned().collect())
                 }
                 (Value::Moving(name), _) | (_, Value::Moving(name)) => Value::Moving(name.clone()),
                 _ => self.loose(&left, &right),

@@ -370,6 +370,7 @@ impl<'a> Reader<'a> {
                 self.more_dags = true;
                 continue;
             }
+            self.moves_path |= module == "sys" && alias.name.as_str() == "path";
             let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
             let value = match import.level {
                 0 => Value::Symbol(format!("{module}.{}", alias.name.as_str()).into()),
@@ -418,7 +419,11 @@ impl<'a> Reader<'a> {
             Expr::Attribute(_) | Expr::Subscript(_) => {
                 // `globals()[name] = dag`, and whoever else may keep it.
                 self.draft.keep(&value, Bound::Perhaps);
+                if let Expr::Attribute(_) = target {
+                    self.eval(target);
+                }
                 if let Expr::Subscript(subscript) = target {
+                    self.eval(&subscript.value);
                     self.eval(&subscript.slice);
                     if is_globals(&subscript.value) {
                         self.more_dags = true;

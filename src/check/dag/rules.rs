@@ -337,3 +337,7 @@ fn shown(text: &str) -> String {
     let short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().count() > 60 { short + "…" } else { short }
 }
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

@@ -209,3 +209,7 @@ pub fn skipped(
 fn importable(paths: &[Entry]) -> impl Iterator<Item = &BStr> {
     paths.iter().filter(|entry| entry.kind != Kind::Submodule).map(|entry| entry.path.as_ref())
 }
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

@@ -80,9 +80,38 @@ pub(super) struct Partial {
     pub(super) group: Option<usize>,
 }
 
+/// More text, or more items in all, are a bomb (`x = x + x`), or at least nothing that says anything.
+const LARGEST: usize = 2_000;
+
 impl<'a> Value<'a> {
     pub(super) fn text(text: &str) -> Value<'a> {
-        Value::Text(text.into())
+        if text.len() > LARGEST { Value::Unknown } else { Value::Text(text.into()) }
+    }
+
+    /// A list, unless there is too much in it.
+    pub(super) fn list(items: Vec<Value<'a>>) -> Value<'a> {
+        Value::List(Rc::new(items)).bounded()
+    }
+
+    /// A dict with texts as keys, unless there is too much in it.
+    pub(super) fn dict(items: Vec<(Rc<str>, Place, Value<'a>)>) -> Value<'a> {
+        Value::Dict(Rc::new(items)).bounded()
+    }
+
+    fn bounded(self) -> Value<'a> {
+        let mut left = LARGEST;
+        if self.weighs(&mut left) { self } else { Value::Unknown }
+    }
+
+    /// Whether no more is in it than is left. What is shared counts each time: it is walked each time.
+    fn weighs(&self, left: &mut usize) -> bool {
+        let Some(less) = left.checked_sub(1) else { return false };
+        *left = less;
+        match self {
+            Value::List(items) => items.iter().all(|item| item.weighs(left)),
+            Value::Dict(items) => items.iter().all(|(_, _, item)| item.weighs(left)),
+            _ => true,
+        }
     }
 
     pub(super) fn id(&self) -> Id {

@@ -9,6 +9,10 @@ impl<'a> Reader<'a> {
     /// All of one side come before all of the other.
     pub(super) fn wire(&mut self, before: &Value<'a>, after: &Value<'a>, place: Place) {
         let (from, to) = (self.side(before, true), self.side(after, false));
+        if !self.draft.has_room(from.len().saturating_mul(to.len())) {
+            self.draft_loose(before);
+            return self.draft_loose(after);
+        }
         for from in &from {
             for to in &to {
                 let sure = self.sure();
