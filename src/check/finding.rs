@@ -83,6 +83,7 @@ codes! {
     TaskCycle "task-cycle" Error "The tasks of a DAG wait for each other in a circle.";
     Schedule "schedule" Error "A schedule that Airflow cannot read.";
     Command "command" Error "The operator's own check refused the revision.";
+    ScheduleVersion "schedule-version" Warning "A schedule that only some releases of croniter can read.";
     TopLevelCall "top-level-call" Warning "A slow or remote call while the file is parsed, which Airflow does all the time.";
     DynamicValue "dynamic-value" Warning "A value that is another one at each parse.";
     UnboundDag "unbound-dag" Warning "A DAG that is made and kept nowhere: Airflow does not find it.";

@@ -1,0 +1,215 @@
+//! What is wrong between the files of a revision.
+//!
+//! All paths are below the DAGs folder, as a snapshot has them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use gix::bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::snapshot::{Entry, Kind};
+use super::super::target::Target;
+use super::super::{Code, Finding, Issue};
+use super::facts::{Bound, Facts, Guard, Import};
+use super::modules::{Modules, absolute, is_installed};
+use super::place::Place;
+use super::tables;
+
+/// A Python file of a revision.
+#[derive(Debug, Clone, Copy)]
+pub struct File<'a> {
+    /// Where it is.
+    pub path: &'a BStr,
+    /// What it says.
+    pub facts: &'a Facts,
+    /// Whether Airflow loads it as a DAG file.
+    pub loaded: bool,
+}
+
+/// Two files that define one DAG. Airflow shows no error: the second silently takes the first one's place.
+pub fn duplicate_dag_ids(files: &[File<'_>]) -> Vec<Finding> {
+    let mut by_id: BTreeMap<&str, Vec<(&BStr, Place)>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.loaded) {
+        let mut seen = BTreeSet::new();
+        for dag in &file.facts.dags {
+            let Some(id) = dag.id.known() else { continue };
+            if dag.sure && dag.bound >= Bound::Global && seen.insert(id) {
+                by_id.entry(id).or_default().push((file.path, dag.place));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (id, places) in by_id.iter().filter(|(_, places)| places.len() > 1) {
+        for (at, (path, place)) in places.iter().enumerate() {
+            let (other, line) = &places[if at == 0 { 1 } else { 0 }];
+            let message = format!("the DAG `{id}` is also in `{other}`, line {}", line.line);
+            let issue = Issue::at(place.line, place.column, Code::DuplicateDagId, message);
+            found.push(Finding::new(*path, issue.hint("give each DAG an id of its own")));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The files that are loaded whenever the DAG files are: these, and what they import from the repository, as far as that is sure.
+pub fn reached<'a>(files: &[File<'a>], paths: &[Entry]) -> BTreeSet<&'a BStr> {
+    let modules = Modules::of(importable(paths));
+    let by_path: HashMap<&BStr, File<'a>> = files.iter().map(|file| (file.path, *file)).collect();
+    let mut found: BTreeSet<&BStr> = BTreeSet::new();
+    let mut open: VecDeque<File<'a>> = files.iter().filter(|file| file.loaded).copied().collect();
+    while let Some(file) = open.pop_front() {
+        if !found.insert(file.path) {
+            continue;
+        }
+        for import in file.facts.imports.iter().filter(|import| import.guard == Guard::None) {
+            let Some(module) = absolute(import, file.path) else { continue };
+            if is_installed(&module) || (file.loaded && import.level > 0) {
+                continue;
+            }
+            let below = import.name.as_ref().map(|name| format!("{module}.{name}"));
+            let ends = module.match_indices('.').map(|(at, _)| module[..at].to_owned());
+            let names: Vec<String> = ends.chain([module.clone()]).chain(below).collect();
+            let next = names.iter().filter_map(|name| modules.file(name));
+            open.extend(next.filter_map(|path| by_path.get(path).copied()));
+        }
+    }
+    found
+}
+
+/// Imports of modules that the published revision has and this one has not.
+///
+/// Said only where it is sure: the file is loaded, nothing catches the failure, nothing changes `sys.path`, and no file of the
+/// module's name is anywhere else in the revision.
+pub fn missing_modules(files: &[File<'_>], now: &[Entry], published: &[Entry]) -> Vec<Finding> {
+    let (after, before) = (Modules::of(importable(now)), Modules::of(importable(published)));
+    if files.iter().any(|file| file.facts.moves_path) {
+        return Vec::new();
+    }
+    let reached = reached(files, now);
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| reached.contains(file.path)) {
+        let mut told = BTreeSet::new();
+        for import in file.facts.imports.iter().filter(|import| import.guard == Guard::None) {
+            // Of a DAG file that is an error of its own.
+            if file.loaded && import.level > 0 {
+                continue;
+            }
+            let Some(module) = missing(import, file.path, &before, &after) else { continue };
+            if told.insert((import.place.line, module.clone())) {
+                let message = format!("`{module}` is imported, and this revision removes it");
+                let Place { line, column } = import.place;
+                found.push(Finding::new(file.path, Issue::at(line, column, Code::LocalModule, message)));
+            }
+        }
+    }
+    found
+}
+
+fn missing(import: &Import, path: &BStr, before: &Modules<'_>, after: &Modules<'_>) -> Option<String> {
+    let module = absolute(import, path)?;
+    if module.is_empty() || is_installed(&module) {
+        return None;
+    }
+    let gone = |name: &str| before.file(name).is_some() && !after.has(name) && !after.has_elsewhere(name);
+    if gone(&module) {
+        return Some(module);
+    }
+    // A folder without `__init__.py` has no names but its modules.
+    let name = import.name.as_ref().filter(|name| *name != "*")?;
+    let below = format!("{module}.{name}");
+    let bare = before.file(&module).is_none() && after.file(&module).is_none();
+    (bare && gone(&below)).then_some(below)
+}
+
+/// Modules of the repository that imports do not find, as something installed has their name.
+pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) -> Vec<Finding> {
+    let modules = Modules::of(importable(paths));
+    let installed =
+        |top: &str| tables::is_stdlib_of(top, target.python) || tables::is_installed_with_airflow(top);
+    let shadowed: BTreeSet<&str> = modules.tops().into_iter().filter(|top| installed(top)).collect();
+    let mut found = Vec::new();
+    for file in files.iter().filter(|_| !shadowed.is_empty()) {
+        let mut told = BTreeSet::new();
+        for import in file.facts.imports.iter().filter(|import| import.level == 0) {
+            let top = import.module.split('.').next().unwrap_or_default();
+            if !shadowed.contains(top) {
+                continue;
+            }
+            let below = import.name.as_ref().map(|name| format!("{}.{name}", import.module));
+            // Whoever imports the installed one and means it gets what they want.
+            let meant = [Some(import.module.clone()), below]
+                .into_iter()
+                .flatten()
+                .find_map(|name| modules.file(&name));
+            let Some(meant) = meant.filter(|meant| *meant != file.path) else { continue };
+            if told.insert(top) {
+                let message =
+                    format!("`{top}` is the installed module, not `{meant}`: the DAGs folder comes last");
+                let issue = Issue::at(import.place.line, import.place.column, Code::ShadowedModule, message);
+                found.push(Finding::new(file.path, issue.hint("give the repository's module another name")));
+            }
+        }
+    }
+    found
+}
+
+/// Names in one folder that differ in case only: on some file systems, and in some object stores, they are one.
+pub fn case_clashes(paths: &[Entry]) -> Vec<Finding> {
+    let mut seen: HashMap<(BString, String), BString> = HashMap::new();
+    let mut found = Vec::new();
+    let mut told = BTreeSet::new();
+    for entry in paths {
+        let path: &[u8] = &entry.path;
+        let mut start = 0;
+        for end in
+            path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()])
+        {
+            let (folder, name) = (&path[..start], &path[start..end]);
+            start = end + 1;
+            let lower = name.to_str_lossy().to_lowercase();
+            let first = seen.entry((folder.into(), lower)).or_insert_with(|| name.into());
+            if first.as_slice() != name && told.insert(path[..end].to_vec()) {
+                let message = format!("`{}` and `{first}` differ in case only", name.as_bstr());
+                found.push(Finding::new(&path[..end], Issue::of_file(Code::CaseClash, message)));
+            }
+        }
+    }
+    found
+}
+
+/// Files whose DAGs were loaded from the published revision and that Airflow's safe mode skips in this one.
+///
+/// `read` gives the bytes of a path of this revision.
+pub fn skipped(
+    published: &BTreeSet<&BStr>,
+    loaded: &BTreeSet<&BStr>,
+    target: &Target,
+    read: impl Fn(&BStr) -> Option<Vec<u8>>,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for path in published.difference(loaded).filter(|_| target.safe_mode) {
+        // Gone, or ignored by somebody who means it: nothing to say.
+        let Some(bytes) = read(path) else { continue };
+        let bytes = bytes.to_ascii_lowercase();
+        let says = |word: &str| bytes.find(word).is_some();
+        let passes = says("airflow") && (says("dag") || (target.airflow.major >= 3 && says("asset")));
+        if !passes {
+            let words = if target.airflow.major >= 3 {
+                "`airflow` and `dag` or `asset`"
+            } else {
+                "`airflow` and `dag`"
+            };
+            let message = "Airflow no longer reads this file: its safe mode skips it";
+            let hint = format!("it looks for the words {words} anywhere in the file");
+            found.push(Finding::new(*path, Issue::of_file(Code::NoDag, message).hint(hint)));
+        }
+    }
+    found
+}
+
+fn importable(paths: &[Entry]) -> impl Iterator<Item = &BStr> {
+    paths.iter().filter(|entry| entry.kind != Kind::Submodule).map(|entry| entry.path.as_ref())
+}
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

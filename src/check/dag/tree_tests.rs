@@ -1,0 +1,224 @@
+use std::collections::BTreeSet;
+
+use gix::bstr::BStr;
+
+use super::super::super::snapshot::InMemory;
+use super::super::super::target::{Airflow, Python};
+use super::super::super::{Code, Finding, Snapshot as _, Target};
+use super::super::Facts;
+use super::{File, case_clashes, duplicate_dag_ids, missing_modules, reached, shadowed_modules, skipped};
+
+/// A revision in memory: its files, and the facts of those that are Python.
+struct World {
+    snapshot: InMemory,
+    facts: Vec<(String, Facts, bool)>,
+}
+
+impl World {
+    /// Files that say `DAG` are loaded.
+    fn of(files: &[(&str, &str)]) -> World {
+        let python = files.iter().filter(|(path, _)| path.ends_with(".py"));
+        let facts = python.map(|(path, text)| {
+            let parsed = ruff_python_parser::parse_module(text).unwrap();
+            ((*path).to_owned(), Facts::of(parsed.syntax(), text), text.contains("DAG"))
+        });
+        World { facts: facts.collect(), snapshot: InMemory::files(files) }
+    }
+
+    fn files(&self) -> Vec<File<'_>> {
+        self.facts
+            .iter()
+            .map(|(path, facts, loaded)| File { path: path.as_str().into(), facts, loaded: *loaded })
+            .collect()
+    }
+
+    fn missing(&self, published: &[(&str, &str)]) -> Vec<String> {
+        let published = InMemory::files(published);
+        missing_modules(&self.files(), self.snapshot.entries(), published.entries())
+            .iter()
+            .map(told)
+            .collect()
+    }
+}
+
+fn told(finding: &Finding) -> String {
+    format!("{}:{}", finding.path, finding.issue.message.split('`').nth(1).unwrap_or_default())
+}
+
+const HEAD: &str = "from airflow.sdk import DAG\n";
+
+#[test]
+fn two_files_with_one_dag_are_told_in_both_places() {
+    let dag = |id: &str| format!("{HEAD}with DAG('{id}'):\n    pass\n");
+    let maybe = format!("{HEAD}if x:\n    with DAG('one'):\n        pass\n");
+    let world = World::of(&[
+        ("a.py", &dag("one")),
+        ("b/c.py", &dag("one")),
+        ("d.py", &dag("two")),
+        ("e.py", &maybe),
+        ("f.py", &format!("{HEAD}DAG('two')\n")),
+        ("g.py", &format!("{HEAD}with DAG('three'):\n    pass\nwith DAG('three'):\n    pass\n")),
+    ]);
+    let found = duplicate_dag_ids(&world.files());
+    let lines: Vec<String> = found
+        .iter()
+        .map(|finding| format!("{}:{} {}", finding.path, finding.issue.line, finding.issue.message))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "a.py:2 the DAG `one` is also in `b/c.py`, line 2",
+            "b/c.py:2 the DAG `one` is also in `a.py`, line 2",
+        ]
+    );
+}
+
+#[test]
+fn what_dag_files_import_is_reached_and_what_they_may_import_is_not() {
+    let world = World::of(&[
+        (
+            "dag.py",
+            &format!(
+                "{HEAD}import one\nfrom pack import two\nfrom space.deep import three\ntry:\n    import four\nexcept ImportError:\n    pass\ndef f():\n    import five\n"
+            ),
+        ),
+        ("one.py", "from pack.inner import x\n"),
+        ("pack/__init__.py", "from .beside import y\n"),
+        ("pack/two.py", "from ..outside import z\n"),
+        ("pack/beside.py", ""),
+        ("pack/inner/__init__.py", ""),
+        ("pack/other.py", ""),
+        ("space/deep/three.py", "import json\n"),
+        ("json.py", ""),
+        ("four.py", ""),
+        ("five.py", ""),
+    ]);
+    let files = world.files();
+    let reached: Vec<String> =
+        reached(&files, world.snapshot.entries()).iter().map(ToString::to_string).collect();
+    let expected = [
+        "dag.py",
+        "one.py",
+        "pack/__init__.py",
+        "pack/beside.py",
+        "pack/inner/__init__.py",
+        "pack/two.py",
+        "space/deep/three.py",
+    ];
+    assert_eq!(reached, expected);
+}
+
+#[test]
+fn a_module_that_goes_while_it_is_imported_is_told() {
+    let dag = |imports: &str| format!("{HEAD}{imports}\nwith DAG('d'):\n    pass\n");
+    for (imports, rest, published, expected) in [
+        ("import gone", "", "gone.py", vec!["dag.py:gone"]),
+        ("from lib.gone import x", "lib/__init__.py", "lib/gone.py", vec!["dag.py:lib.gone"]),
+        ("import lib.gone", "lib/other.py", "lib/gone.py", vec!["dag.py:lib.gone"]),
+        ("from lib import gone", "lib/other.py", "lib/gone.py", vec!["dag.py:lib.gone"]),
+        ("from lib import gone", "", "lib/gone.py", vec!["dag.py:lib.gone"]),
+        // The package may have a name like it.
+        ("from lib import gone", "lib/__init__.py", "lib/gone.py", vec![]),
+        ("import lib", "", "lib/__init__.py", vec!["dag.py:lib"]),
+        ("import lib", "lib/x.py", "lib/__init__.py", vec![]),
+        ("import gone", "gone/__init__.py", "gone.py", vec![]),
+        ("import gone", "", "other.py", vec![]),
+        ("import gone", "src/gone.py", "gone.py", vec![]),
+        ("import json", "", "json.py", vec![]),
+        ("import yaml", "", "yaml.py", vec![]),
+        ("try:\n    import gone\nexcept ImportError:\n    pass", "", "gone.py", vec![]),
+        ("def f():\n    import gone", "", "gone.py", vec![]),
+        ("import sys\nsys.path.insert(0, '/opt')\nimport gone", "", "gone.py", vec![]),
+        ("import sys\nsys.path += ['/opt']\nimport gone", "", "gone.py", vec![]),
+        ("import sys\nsys.path[:0] = ['/opt']\nimport gone", "", "gone.py", vec![]),
+        ("import os\nos.sys.path.append('/opt')\nimport gone", "", "gone.py", vec![]),
+        ("from sys import path\npath.append('/opt')\nimport gone", "", "gone.py", vec![]),
+        ("import site\nsite.addsitedir('/opt')\nimport gone", "", "gone.py", vec![]),
+    ] {
+        let text = dag(imports);
+        let mut now = vec![("dag.py", text.as_str())];
+        if !rest.is_empty() {
+            now.push((rest, ""));
+        }
+        let found = World::of(&now).missing(&[("dag.py", &text), (published, "")]);
+        assert_eq!(found, expected, "{imports} with {rest:?} after {published}");
+    }
+}
+
+#[test]
+fn relative_imports_of_a_package_are_followed_and_files_that_nobody_loads_are_not() {
+    let world = World::of(&[
+        ("dag.py", &format!("{HEAD}import lib\n")),
+        ("lib/__init__.py", "from .gone import x\nfrom ..far import y\n"),
+        ("tests/test.py", "import lib.gone\n"),
+    ]);
+    assert_eq!(world.missing(&[("lib/__init__.py", ""), ("lib/gone.py", "")]), ["lib/__init__.py:lib.gone"]);
+}
+
+#[test]
+fn a_module_behind_an_installed_one_is_told_where_it_is_imported() {
+    let target = Target::of(Airflow::NEWEST, Python { minor: 12 });
+    let shadowed = |files: &[(&str, &str)]| -> Vec<String> {
+        let world = World::of(files);
+        let found = shadowed_modules(&world.files(), world.snapshot.entries(), &target);
+        assert!(found.iter().all(|finding| finding.issue.code == Code::ShadowedModule));
+        found.iter().map(told).collect()
+    };
+    assert_eq!(shadowed(&[("dag.py", "import calendar\n"), ("calendar.py", "")]), ["dag.py:calendar"]);
+    assert_eq!(
+        shadowed(&[("dag.py", "from email.mine import x\n"), ("email/mine.py", "")]),
+        ["dag.py:email"]
+    );
+    assert_eq!(shadowed(&[("dag.py", "import airflow.mine\n"), ("airflow/mine.py", "")]), ["dag.py:airflow"]);
+    assert_eq!(
+        shadowed(&[("dag.py", "import email\n"), ("email/mine.py", "")]),
+        [""; 0],
+        "the installed one is meant"
+    );
+    assert_eq!(shadowed(&[("dag.py", "import imp\n"), ("imp.py", "")]), [""; 0], "not in this Python");
+    assert_eq!(shadowed(&[("dag.py", "import helpers\n"), ("helpers.py", "")]), [""; 0]);
+    assert_eq!(
+        shadowed(&[("a/dag.py", "import calendar\n"), ("a/calendar.py", "")]),
+        [""; 0],
+        "not at the top"
+    );
+}
+
+#[test]
+fn names_that_differ_in_case_only_are_told_once_for_each_folder() {
+    let snapshot = InMemory::files(&[
+        ("A.py", ""),
+        ("a.py", ""),
+        ("lib/x.py", ""),
+        ("Lib/x.py", ""),
+        ("Lib/y.py", ""),
+        ("ok/A.txt", ""),
+        ("ok/b/a.txt", ""),
+        ("ä", ""),
+        ("Ä", ""),
+    ]);
+    let found: Vec<String> =
+        case_clashes(snapshot.entries()).iter().map(|finding| finding.path.to_string()).collect();
+    assert_eq!(found, ["a.py", "lib", "ä"]);
+}
+
+#[test]
+fn a_file_that_safe_mode_skips_now_is_told_and_one_that_is_ignored_is_not() {
+    let paths =
+        |paths: &[&'static str]| -> BTreeSet<&BStr> { paths.iter().map(|path| BStr::new(*path)).collect() };
+    let read = |path: &BStr| match path.to_string().as_str() {
+        "lost.py" => Some(b"from factory import make\n".to_vec()),
+        "ignored.py" => Some(b"from airflow import DAG\n".to_vec()),
+        "asset.py" => Some(b"from airflow.sdk import Asset\n".to_vec()),
+        _ => None,
+    };
+    let (before, now) =
+        (paths(&["asset.py", "gone.py", "ignored.py", "kept.py", "lost.py"]), paths(&["kept.py"]));
+    let told = |airflow: &str, safe_mode: bool| -> Vec<String> {
+        let target = Target { safe_mode, ..Target::of(airflow.parse().unwrap(), Python::DEFAULT) };
+        skipped(&before, &now, &target, read).iter().map(|finding| finding.path.to_string()).collect()
+    };
+    assert_eq!(told("3", true), ["lost.py"]);
+    assert_eq!(told("2", true), ["asset.py", "lost.py"]);
+    assert_eq!(told("3", false), [""; 0]);
+}
