@@ -1,39 +1,59 @@
-//! The check itself: what is in a revision, file by file, and what follows.
+//! The check itself: what is in a revision, file by file and between files, and what follows.
 //!
 //! What a file's content alone decides is remembered by its content, so that the next revision costs what it changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gix::bstr::{BString, ByteSlice as _};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 
+use super::dag::tree::{self, File};
+use super::dag::{self, Facts, Role};
 use super::discover::{self, Discovery};
 use super::report::Report;
 use super::snapshot::{Content, Entry, Kind};
 use super::verdict::{self, Baseline, Known, Verdict};
-use super::{Finding, Gate, Issue, Published, Revision, Settings, Snapshot, Target, python};
+use super::{Code, Finding, Gate, Issue, Published, Revision, Settings, Snapshot, Target, python};
 
-/// What the content of a Python file decides.
+/// What the content of a file decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Module {
-    /// What keeps it from being compiled, and what is odd about its text.
+struct Read {
+    /// What is wrong with it wherever it is.
     issues: Vec<Issue>,
+    /// Of a Python file that can be parsed.
+    facts: Option<Facts>,
 }
 
-impl Module {
-    fn of(source: &[u8], target: &Target) -> Module {
-        let (issues, _) = python::compile(source, target.python, |_, _| ());
-        Module { issues }
+impl Read {
+    fn of(entry: &Entry, bytes: &[u8], target: &Target) -> Read {
+        if !is_python(entry) {
+            let name = entry.path.rsplit_str("/").next().unwrap_or_default();
+            return Read { issues: dag::data_syntax(name, bytes).into_iter().collect(), facts: None };
+        }
+        let (issues, facts) = python::compile(bytes, target.python, Facts::of);
+        // Of a file that does not compile, what it says is not sure.
+        let broken = issues.iter().any(|issue| issue.code.severity() > super::Severity::Warning);
+        Read { issues, facts: facts.filter(|_| !broken) }
     }
+}
+
+fn is_python(entry: &Entry) -> bool {
+    entry.path.ends_with(b".py")
+}
+
+/// Whether its content is looked at: Python, and what lies beside it as settings.
+fn is_read(entry: &Entry) -> bool {
+    let is = |ending: &str| entry.path.ends_with(ending.as_bytes());
+    entry.kind == Kind::File && [".py", ".yaml", ".yml", ".json"].into_iter().any(is)
 }
 
 /// What was found in a revision, before anybody decides about it.
 #[derive(Debug, Clone, Default)]
 pub struct Looked {
-    /// Files and links that are there.
-    pub files: usize,
+    /// What is there.
+    entries: Vec<Entry>,
     /// What Airflow loads.
     pub discovery: Discovery,
     /// All findings, ordered by path and place.
@@ -46,8 +66,8 @@ pub struct Checker {
     settings: Settings,
     /// What passed last, which is what is published, as far as we know; or what was published when something did not pass.
     passed: Option<(String, Arc<Looked>)>,
-    /// With the number of the check that used it last.
-    known: HashMap<Content, (u64, Arc<Module>)>,
+    /// With the number of the check that used it last. A name's ending says how a content is read.
+    known: HashMap<(Content, bool), (u64, Arc<Read>)>,
     contents: discover::Memory,
     checks: u64,
 }
@@ -64,52 +84,85 @@ impl Checker {
         }
     }
 
-    /// Looks at all of a revision.
-    pub fn look(&mut self, snapshot: &dyn Snapshot) -> Looked {
-        let discovery = discover::discover_with(snapshot, &self.settings.target, &mut self.contents);
+    /// Looks at all of a revision. `before` is what it takes the place of.
+    pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Looked {
+        let target = self.settings.target;
+        let discovery = discover::discover_with(snapshot, &target, &mut self.contents);
         let entries = snapshot.entries();
-        let python: Vec<&Entry> =
-            entries.iter().filter(|it| it.kind == Kind::File && it.path.ends_with(b".py")).collect();
-        let modules = self.modules(snapshot, &python);
-        let loaded: HashSet<&BString> =
-            discovery.files.iter().map(|file| &entries[file.entry].path).collect();
-        let mut found: Vec<Known> = Vec::new();
-        for (entry, module) in python.iter().zip(&modules) {
-            for issue in &module.issues {
-                let finding = Finding::new(entry.path.clone(), issue.clone());
-                let finding = if loaded.contains(&entry.path) { finding } else { finding.elsewhere() };
-                found.push((finding, entry.content));
-            }
+        let loaded: HashSet<&BStr> =
+            discovery.files.iter().map(|file| entries[file.entry].path.as_bstr()).collect();
+        let looked_at: Vec<&Entry> = entries.iter().filter(|entry| is_read(entry)).collect();
+        let read = self.read(snapshot, &looked_at);
+        let files: Vec<File<'_>> = looked_at
+            .iter()
+            .zip(&read)
+            .filter_map(|(entry, read)| {
+                let path = entry.path.as_bstr();
+                Some(File { path, facts: read.facts.as_ref()?, loaded: loaded.contains(path) })
+            })
+            .collect();
+        let reached = tree::reached(&files, entries);
+        // What Airflow does not load, nor import, breaks nothing.
+        let matters = |path: &BStr| loaded.contains(path) || reached.contains(path);
+
+        let mut findings = discovery.findings.clone();
+        for (entry, read) in looked_at.iter().zip(&read) {
+            findings.extend(read.issues.iter().map(|issue| Finding::new(entry.path.clone(), issue.clone())));
         }
-        found.extend(discovery.findings.iter().map(|finding| {
-            let content = snapshot.find(finding.path.as_bstr()).and_then(|entry| entry.content);
-            (finding.clone(), content)
-        }));
+        for file in &files {
+            let role = if file.loaded { Role::DagFile } else { Role::Module };
+            let issues = dag::issues(file.facts, &target, role);
+            findings.extend(issues.into_iter().map(|issue| Finding::new(file.path, issue)));
+        }
+        findings.extend(tree::duplicate_dag_ids(&files));
+        findings.extend(tree::shadowed_modules(&files, entries, &target));
+        findings.extend(tree::case_clashes(entries));
+        if let Some(before) = before {
+            findings.extend(tree::missing_modules(&files, entries, &before.entries));
+            let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
+            let were: BTreeSet<&BStr> = before.discovery.files.iter().map(|it| it.path.as_bstr()).collect();
+            let are: BTreeSet<&BStr> = discovery.files.iter().map(|it| it.path.as_bstr()).collect();
+            findings.extend(tree::skipped(&were, &are, &target, read));
+        }
+        for (path, reason) in &discovery.unread {
+            findings.push(Finding::new(
+                path.clone(),
+                Issue::of_file(Code::LargeFile, format!("it is not checked: {reason}")),
+            ));
+        }
+
+        let mut found: Vec<Known> = findings
+            .into_iter()
+            .map(|finding| {
+                let matters = matters(finding.path.as_bstr());
+                let content = snapshot.find(finding.path.as_bstr()).and_then(|entry| entry.content);
+                (if matters { finding } else { finding.elsewhere() }, content)
+            })
+            .collect();
         found.sort();
         found.dedup();
-        Looked { files: entries.len(), discovery, found }
+        Looked { entries: entries.to_vec(), discovery, found }
     }
 
     /// What is known of these files, or learnt now, on as many threads as there are.
-    fn modules(&mut self, snapshot: &dyn Snapshot, files: &[&Entry]) -> Vec<Arc<Module>> {
-        let known = |entry: &Entry| Some(self.known.get(&entry.content?)?.1.clone());
-        let mut modules: Vec<Option<Arc<Module>>> = files.iter().map(|entry| known(entry)).collect();
-        let open: Vec<usize> = (0..files.len()).filter(|at| modules[*at].is_none()).collect();
+    fn read(&mut self, snapshot: &dyn Snapshot, files: &[&Entry]) -> Vec<Arc<Read>> {
+        let key = |entry: &Entry| Some((entry.content?, is_python(entry)));
+        let known = |entry: &Entry| Some(self.known.get(&key(entry)?)?.1.clone());
+        let mut all: Vec<Option<Arc<Read>>> = files.iter().map(|entry| known(entry)).collect();
+        let open: Vec<usize> = (0..files.len()).filter(|at| all[*at].is_none()).collect();
         let next = AtomicUsize::new(0);
         let learnt = Mutex::new(Vec::with_capacity(open.len()));
         let target = self.settings.target;
         let learn = || {
             while let Some(at) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let module = match snapshot.read(files[*at]) {
-                    Ok(bytes) => Module::of(&bytes, &target),
-                    Err(reason) => Module {
-                        issues: vec![Issue::of_file(
-                            super::Code::LargeFile,
-                            format!("it is not checked: {reason}"),
-                        )],
-                    },
+                let read = match snapshot.read(files[*at]) {
+                    Ok(bytes) => Read::of(files[*at], &bytes, &target),
+                    Err(reason) => {
+                        let issue = Issue::of_file(Code::LargeFile, format!("it is not checked: {reason}"));
+                        Read { issues: vec![issue], facts: None }
+                    }
                 };
-                learnt.lock().unwrap_or_else(PoisonError::into_inner).push((*at, Arc::new(module)));
+                learnt.lock().unwrap_or_else(PoisonError::into_inner).push((*at, Arc::new(read)));
             }
         };
         // A thread is not worth a few files.
@@ -120,34 +173,34 @@ impl Checker {
             }
             learn();
         });
-        for (at, module) in learnt.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            modules[at] = Some(module);
+        for (at, read) in learnt.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            all[at] = Some(read);
         }
-        for (entry, module) in files.iter().zip(modules.iter().flatten()) {
-            if let Some(content) = entry.content {
-                self.known.insert(content, (self.checks, module.clone()));
+        for (entry, read) in files.iter().zip(all.iter().flatten()) {
+            if let Some(key) = key(entry) {
+                self.known.insert(key, (self.checks, read.clone()));
             }
         }
-        modules.into_iter().flatten().collect()
+        all.into_iter().flatten().collect()
     }
 
     /// What is known of what is published: nothing if that cannot be had.
-    fn before(&mut self, published: Published<'_>) -> Arc<Looked> {
+    fn before(&mut self, published: Published<'_>) -> Option<Arc<Looked>> {
         if let Some((commit, looked)) = &self.passed
             && commit == published.commit
         {
-            return looked.clone();
+            return Some(looked.clone());
         }
-        let mut looked = Looked::default();
-        (published.files)(&mut |snapshot| looked = self.look(snapshot));
-        Arc::new(looked)
+        let mut looked = None;
+        (published.files)(&mut |snapshot| looked = Some(Arc::new(self.look(snapshot, None))));
+        looked
     }
 
     /// The whole check: what is found, and the verdict against what is published.
     pub fn check(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
         self.checks += 1;
-        let looked = Arc::new(self.look(revision.files));
-        let before = published.map(|published| self.before(published));
+        let before = published.and_then(|published| self.before(published));
+        let looked = Arc::new(self.look(revision.files, before.as_deref()));
         let baseline = || before.as_ref().map_or_else(Baseline::default, |it| Baseline::of(&it.found));
         let verdict = match verdict::judge(self.settings.policy, &looked.found, baseline) {
             Verdict::Pass => {
@@ -166,7 +219,7 @@ impl Checker {
         };
         Report {
             target: self.settings.target,
-            files: looked.files,
+            files: looked.entries.len(),
             dag_files: looked.discovery.files.len(),
             findings: looked.found.iter().map(|(finding, _)| finding.clone()).collect(),
             verdict,

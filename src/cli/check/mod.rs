@@ -139,7 +139,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
 
 /// The files that Airflow loads, one path a line.
 fn list(checker: &mut Checker, snapshot: &dyn Snapshot) -> anyhow::Result<u8> {
-    let looked = checker.look(snapshot);
+    let looked = checker.look(snapshot, None);
     let mut lines = Vec::new();
     for file in &looked.discovery.files {
         lines.extend_from_slice(&file.path);
