@@ -138,6 +138,16 @@ impl Flags {
 }
 
 impl Node {
+    /// Whether it is about a place in the text, and takes nothing of it.
+    pub fn is_place(&self) -> bool {
+        match self {
+            Node::Empty | Node::Assert(_) | Node::Look { .. } => true,
+            Node::Capture(node) | Node::Flags { node, .. } | Node::Atomic(node) => node.is_place(),
+            Node::Concat(nodes) | Node::Either(nodes) => nodes.iter().all(Node::is_place),
+            _ => false,
+        }
+    }
+
     /// How many characters it takes, when the groups before it take so many.
     pub fn width(&self, groups: &[Option<Width>]) -> Width {
         let sum = |a: Width, b: Width| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
