@@ -13,6 +13,7 @@ mod locks;
 pub mod pass;
 pub mod pid1;
 mod reload;
+mod replay;
 mod resolve;
 mod retire;
 mod revision;
