@@ -312,12 +312,12 @@ impl<'a> Walk<'a> {
         self.elements(&arguments.args);
         let mut seen = std::collections::HashSet::new();
         for keyword in &arguments.keywords {
-            if let Some(name) = &keyword.arg {
-                if self.compiled {
-                    self.debug(name, name.range);
-                    if !seen.insert(name.as_str()) {
-                        self.wrong(keyword.range, format!("keyword argument repeated: {name}"));
-                    }
+            if let Some(name) = &keyword.arg
+                && self.compiled
+            {
+                self.debug(name, name.range);
+                if !seen.insert(name.as_str()) {
+                    self.wrong(keyword.range, format!("keyword argument repeated: {name}"));
                 }
             }
             self.expression(&keyword.value);

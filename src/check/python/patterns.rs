@@ -8,8 +8,52 @@ use ruff_python_parser::semantic_errors::{
 };
 use ruff_text_size::{Ranged, TextRange};
 
+use super::walk::Walk;
+
+impl<'a> Walk<'a> {
+    pub(super) fn matches(&mut self, statement: &'a ast::Stmt, matching: &'a ast::StmtMatch) {
+        let found = check(statement, &matching.cases, self.version(), self.source);
+        self.found.extend(found);
+        self.expression(&matching.subject);
+        for case in &matching.cases {
+            self.pattern(&case.pattern);
+            case.guard.iter().for_each(|guard| self.expression(guard));
+            self.body(&case.body);
+        }
+    }
+
+    fn pattern(&mut self, pattern: &'a ast::Pattern) {
+        match pattern {
+            ast::Pattern::MatchValue(value) => self.expression(&value.value),
+            ast::Pattern::MatchSingleton(_) => {}
+            ast::Pattern::MatchSequence(sequence) => {
+                sequence.patterns.iter().for_each(|pattern| self.pattern(pattern));
+            }
+            ast::Pattern::MatchMapping(mapping) => {
+                mapping.keys.iter().for_each(|key| self.expression(key));
+                mapping.patterns.iter().for_each(|pattern| self.pattern(pattern));
+                mapping.rest.iter().for_each(|rest| self.bind(rest));
+            }
+            ast::Pattern::MatchClass(class) => {
+                self.expression(&class.cls);
+                class.arguments.patterns.iter().for_each(|pattern| self.pattern(pattern));
+                for keyword in &class.arguments.keywords {
+                    self.debug(&keyword.attr, keyword.attr.range);
+                    self.pattern(&keyword.pattern);
+                }
+            }
+            ast::Pattern::MatchStar(star) => star.name.iter().for_each(|name| self.bind(name)),
+            ast::Pattern::MatchAs(capture) => {
+                capture.pattern.iter().for_each(|pattern| self.pattern(pattern));
+                capture.name.iter().for_each(|name| self.bind(name));
+            }
+            ast::Pattern::MatchOr(or) => or.patterns.iter().for_each(|pattern| self.pattern(pattern)),
+        }
+    }
+}
+
 /// The names, keys and order of a statement's patterns. The parser's own checker knows these; they need nothing of what is around.
-pub(super) fn check(
+fn check(
     statement: &ast::Stmt,
     cases: &[ast::MatchCase],
     version: PythonVersion,

@@ -4,7 +4,6 @@ use ruff_python_ast::{self as ast, Expr, PythonVersion, Stmt};
 use ruff_text_size::TextRange;
 
 use super::future::Future;
-use super::patterns;
 use super::scope::{self, Kind, Scopes};
 
 /// A block that CPython counts, and unwinds on `break`, `continue` and `return`.
@@ -380,46 +379,6 @@ impl<'a> Walk<'a> {
         self.apart(&alias.value, "a type alias");
         if alias.type_params.is_some() {
             self.scopes.leave();
-        }
-    }
-
-    fn matches(&mut self, statement: &'a Stmt, matching: &'a ast::StmtMatch) {
-        let found = patterns::check(statement, &matching.cases, self.version(), self.source);
-        self.found.extend(found);
-        self.expression(&matching.subject);
-        for case in &matching.cases {
-            self.pattern(&case.pattern);
-            case.guard.iter().for_each(|guard| self.expression(guard));
-            self.body(&case.body);
-        }
-    }
-
-    fn pattern(&mut self, pattern: &'a ast::Pattern) {
-        match pattern {
-            ast::Pattern::MatchValue(value) => self.expression(&value.value),
-            ast::Pattern::MatchSingleton(_) => {}
-            ast::Pattern::MatchSequence(sequence) => {
-                sequence.patterns.iter().for_each(|pattern| self.pattern(pattern));
-            }
-            ast::Pattern::MatchMapping(mapping) => {
-                mapping.keys.iter().for_each(|key| self.expression(key));
-                mapping.patterns.iter().for_each(|pattern| self.pattern(pattern));
-                mapping.rest.iter().for_each(|rest| self.bind(rest));
-            }
-            ast::Pattern::MatchClass(class) => {
-                self.expression(&class.cls);
-                class.arguments.patterns.iter().for_each(|pattern| self.pattern(pattern));
-                for keyword in &class.arguments.keywords {
-                    self.debug(&keyword.attr, keyword.attr.range);
-                    self.pattern(&keyword.pattern);
-                }
-            }
-            ast::Pattern::MatchStar(star) => star.name.iter().for_each(|name| self.bind(name)),
-            ast::Pattern::MatchAs(capture) => {
-                capture.pattern.iter().for_each(|pattern| self.pattern(pattern));
-                capture.name.iter().for_each(|name| self.bind(name));
-            }
-            ast::Pattern::MatchOr(or) => or.patterns.iter().for_each(|pattern| self.pattern(pattern)),
         }
     }
 
