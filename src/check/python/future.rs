@@ -1,7 +1,10 @@
-//! `from __future__ import …`: only at the top, and only what there is.
+//! Imports, and `from __future__ import …`: only at the top, and only what there is.
 
-use ruff_python_ast::{Expr, Stmt, StmtImportFrom};
-use ruff_text_size::{Ranged, TextSize};
+use ruff_python_ast::{Alias, Expr, Stmt, StmtImportFrom};
+use ruff_text_size::{Ranged, TextRange, TextSize};
+
+use super::scope::{self, Kind};
+use super::walk::Walk;
 
 const FEATURES: &[&str] = &[
     "nested_scopes",
@@ -62,5 +65,50 @@ impl Future {
 
     fn is_it(self, import: &StmtImportFrom) -> bool {
         (self.levels || import.level == 0) && import.module.as_deref() == Some("__future__")
+    }
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn lazy(&mut self, range: TextRange) {
+        let within = self.scopes.around().find_map(|scope| match scope.kind {
+            Kind::Function { .. } => Some("functions"),
+            Kind::Class => Some("classes"),
+            _ => None,
+        });
+        if let Some(within) = within {
+            self.wrong(range, format!("lazy import not allowed inside {within}"));
+        }
+    }
+
+    pub(super) fn imported(&mut self, names: &'a [Alias]) {
+        for alias in names {
+            let first = alias.name.as_str().split('.').next().unwrap_or_default();
+            let (name, range) =
+                alias.asname.as_ref().map_or((first, alias.name.range), |name| (name, name.range));
+            if name != "*" {
+                self.debug(name, range);
+                let noted = self.scopes.note(name, scope::IMPORTED);
+                self.noted(range, noted);
+            }
+        }
+    }
+
+    pub(super) fn import_from(&mut self, import: &'a StmtImportFrom) {
+        if let Some(message) = self.future.check(import) {
+            self.wrong(import.range, message);
+        }
+        let star = import.names.iter().any(|alias| alias.name.as_str() == "*");
+        if import.is_lazy {
+            self.lazy(import.range);
+            if star {
+                self.wrong(import.range, "lazy from ... import * is not allowed");
+            } else if import.level == 0 && import.module.as_deref() == Some("__future__") {
+                self.wrong(import.range, "lazy from __future__ import is not allowed");
+            }
+        }
+        if star && self.scopes.here().kind != Kind::Module {
+            self.wrong(import.range, "import * only allowed at module level");
+        }
+        self.imported(&import.names);
     }
 }

@@ -404,49 +404,6 @@ impl<'a> Walk<'a> {
         self.block(&[Block::Other][..cleans], attempt.range, &attempt.finalbody);
     }
 
-    fn lazy(&mut self, range: TextRange) {
-        let within = self.scopes.around().find_map(|scope| match scope.kind {
-            Kind::Function { .. } => Some("functions"),
-            Kind::Class => Some("classes"),
-            _ => None,
-        });
-        if let Some(within) = within {
-            self.wrong(range, format!("lazy import not allowed inside {within}"));
-        }
-    }
-
-    fn imported(&mut self, names: &'a [ast::Alias]) {
-        for alias in names {
-            let first = alias.name.as_str().split('.').next().unwrap_or_default();
-            let (name, range) =
-                alias.asname.as_ref().map_or((first, alias.name.range), |name| (name, name.range));
-            if name != "*" {
-                self.debug(name, range);
-                let noted = self.scopes.note(name, scope::IMPORTED);
-                self.noted(range, noted);
-            }
-        }
-    }
-
-    fn import_from(&mut self, import: &'a ast::StmtImportFrom) {
-        if let Some(message) = self.future.check(import) {
-            self.wrong(import.range, message);
-        }
-        let star = import.names.iter().any(|alias| alias.name.as_str() == "*");
-        if import.is_lazy {
-            self.lazy(import.range);
-            if star {
-                self.wrong(import.range, "lazy from ... import * is not allowed");
-            } else if import.level == 0 && import.module.as_deref() == Some("__future__") {
-                self.wrong(import.range, "lazy from __future__ import is not allowed");
-            }
-        }
-        if star && self.scopes.here().kind != Kind::Module {
-            self.wrong(import.range, "import * only allowed at module level");
-        }
-        self.imported(&import.names);
-    }
-
     fn declared(&mut self, names: &'a [ast::Identifier], global: bool, range: TextRange) {
         for name in names {
             let declared = self.scopes.declare(name, global, range);
