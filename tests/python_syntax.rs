@@ -28,7 +28,6 @@ fn refusal(source: &[u8], minor: u8) -> Option<String> {
 const KNOWN: &[(&str, u8, &str)] = &[
     ("hand-compr-0337", 8, "a lambda as the condition of a comprehension: the grammar of 3.8 only"),
     ("hand-deep-1142", 8, "the parser stack of 3.8 ends at about 95 brackets"),
-    ("found-144", 8, "the parser stack of 3.8 ends at about 95 brackets"),
 ];
 
 #[test]
