@@ -151,6 +151,43 @@ fn graphs(name: &str, facts: &Facts, theirs: &Loaded, wrong: &mut Vec<String>) {
 }
 
 #[test]
+fn random_dags_that_we_call_wrong_are_wrong_and_the_others_are_what_we_read() {
+    let Some(programs) = airflow() else { return };
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let sources: Vec<String> = (0..600).map(|_| cases::random(&mut random)).collect();
+    for (at, source) in sources.iter().enumerate() {
+        fs::write(folder.path().join(format!("r{at}.py")), source).unwrap();
+    }
+    let loaded = load(&programs, folder.path());
+    let mut wrong = Vec::new();
+    let (mut bad, mut missed) = (0, 0);
+    for (at, source) in sources.iter().enumerate() {
+        let name = format!("r{at}.py");
+        let theirs = &loaded[&name];
+        let facts = facts(source);
+        let ours = errors(&facts);
+        bad += usize::from(!ours.is_empty());
+        missed += usize::from(ours.is_empty() && !theirs.errors.is_empty());
+        let before = wrong.len();
+        if !ours.is_empty() && theirs.errors.is_empty() {
+            wrong.push(format!("{name}: ours {ours:?}, none of theirs"));
+        }
+        if theirs.errors.is_empty() {
+            graphs(&name, &facts, theirs, &mut wrong);
+        }
+        if wrong.len() > before {
+            wrong.push(source.clone());
+        }
+    }
+    println!("{bad} of {} wrong by us, {missed} more by Airflow", sources.len());
+    assert!(wrong.is_empty(), "seed {seed}: {}", wrong[..wrong.len().min(6)].join("\n"));
+    assert!(bad > 60 && bad < 540, "{bad} bad ones: they prove little");
+}
+
+#[test]
 fn the_examples_of_airflow_have_no_error_and_the_ids_that_airflow_finds() {
     let Some(programs) = airflow() else { return };
     let library = programs.parent().unwrap().join("lib/python3.11/site-packages/airflow");

@@ -276,3 +276,57 @@ pub fn all() -> Vec<(String, String)> {
     }
     all
 }
+
+/// A DAG of random statements over few ids and names, so that they meet: mostly plain, sometimes in a branch or a loop.
+pub fn random(random: &mut fastrand::Rng) -> String {
+    let mut text = format!(
+        "{HEAD}import os\n@task\ndef f(x=None):\n    return x\n@task_group\ndef part(x=None):\n    a = EmptyOperator(task_id='in')\n    \
+         return None\ndef make(i):\n    return EmptyOperator(task_id=i)\nwith DAG('d') as d:\n    a = EmptyOperator(task_id='start')\n    \
+         b = c = a\n"
+    );
+    let count = random.usize(2..8);
+    statements(random, &mut text, 1, count);
+    text
+}
+
+fn statements(random: &mut fastrand::Rng, text: &mut String, depth: usize, count: usize) {
+    let ids = ["t1", "t2", "t3", "t4", "t5", "t6", "g1", "g1.t1", "f", "f__1", "part", "part.in"];
+    let pick = |random: &mut fastrand::Rng, of: &[&str]| of[random.usize(..of.len())].to_owned();
+    for _ in 0..count {
+        let name = pick(random, &["a", "b", "c"]);
+        let other = pick(random, &["a", "b", "c"]);
+        let id = pick(random, &ids);
+        let line = match random.u32(0..18) {
+            0..4 => format!("{name} = EmptyOperator(task_id='{id}')"),
+            4 => format!("{name} = make('{id}')"),
+            5 => format!("{name} = f({other})"),
+            6 => format!("{name} = f.override(task_id='{}')()", id.replace('.', "_")),
+            7 => format!("{name} = BashOperator.partial(task_id='{id}').expand(bash_command=['true'])"),
+            8..11 => format!("{name} >> {other}"),
+            11 => format!("{name} << [{other}]"),
+            12 => format!("chain({name}, {other}, {})", pick(random, &["a", "b", "c"])),
+            13 => format!("{name} = part()"),
+            14 => format!("{name} = {other}"),
+            15 => format!("{name}, {other} = {other}, {name}"),
+            _ if depth < 4 => {
+                let opening = match random.u32(0..8) {
+                    0..3 => format!("with TaskGroup('{}') as {name}:", id.replace('.', "_")),
+                    3 => format!(
+                        "with TaskGroup('{}', prefix_group_id=False) as {name}:",
+                        id.replace('.', "_")
+                    ),
+                    4 => "if os.environ.get('NOTHING'):".to_owned(),
+                    5 => "for i in range(0):".to_owned(),
+                    6 => "if not os.environ.get('NOTHING'):".to_owned(),
+                    _ => "while os.environ.get('NOTHING'):".to_owned(),
+                };
+                text.push_str(&format!("{}{opening}\n", "    ".repeat(depth)));
+                let inner = random.usize(1..4);
+                statements(random, text, depth + 1, inner);
+                continue;
+            }
+            _ => "pass".to_owned(),
+        };
+        text.push_str(&format!("{}{line}\n", "    ".repeat(depth)));
+    }
+}
