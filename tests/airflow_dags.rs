@@ -217,11 +217,15 @@ fn the_examples_of_airflow_have_no_error_and_the_ids_that_airflow_finds() {
     println!("{files} example files, the DAGs of {same} compared");
     let parsed: Vec<_> =
         sources.iter().map(|source| ruff_python_parser::parse_module(source).unwrap()).collect();
-    let began = Instant::now();
-    for (parsed, source) in parsed.iter().zip(&sources).cycle().take(1_000) {
-        dag::issues(&Facts::of(parsed.syntax(), source), &Target::default(), Role::DagFile);
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        for (parsed, source) in parsed.iter().zip(&sources).cycle().take(1_000) {
+            dag::issues(&Facts::of(parsed.syntax(), source), &Target::default(), Role::DagFile);
+        }
+        best = best.min(began.elapsed());
     }
-    println!("1000 of them are read and judged in {:?}, without parsing", began.elapsed());
+    println!("1000 of them are read and judged in {best:?} at best, without parsing");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(files >= 50 && same * 3 > files, "{files} files, {same} compared");
 }
