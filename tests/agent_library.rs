@@ -80,6 +80,7 @@ impl World {
             format!("--repo={}", self.repo.git_dir().display()),
             format!("--root={}", self.root.display()),
             "--link=current".into(),
+            "--check=gate".into(),
         ];
         own.into_iter().chain(more.iter().map(|arg| (*arg).to_owned())).collect()
     }

@@ -6,7 +6,7 @@ mod synced;
 use std::fs;
 use std::path::Path;
 
-use support::agent::Agent;
+use support::agent::{Agent, Finished};
 use support::observe::{address, metrics, ready, sample};
 use support::wait::{PATIENCE, wait_until};
 use synced::Synced;
@@ -25,9 +25,15 @@ fn broken(id: &str) -> String {
 fn world() -> Synced {
     let world = Synced::empty();
     world.repo.commit(&[("one.py", &dag("one")), ("two.py", &dag("two"))]);
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&world.repo.head());
     world
+}
+
+/// One pass with the gate, which has to succeed; `args` may say otherwise.
+#[track_caller]
+fn once(world: &Synced, args: &[&str]) -> Finished {
+    world.once(&[&["--check=gate"], args].concat())
 }
 
 /// One pass that holds the head back; what it said.
@@ -47,7 +53,7 @@ fn a_new_error_is_held_back_and_its_mending_is_published() {
     let said = holds(&world, &[]);
     assert!(said.contains("one.py:3") && said.contains("python-syntax"), "{said}");
     let mended = world.repo.commit(&[("one.py", &dag("one"))]);
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&mended);
 }
 
@@ -55,10 +61,10 @@ fn a_new_error_is_held_back_and_its_mending_is_published() {
 fn an_error_that_readers_have_already_holds_nothing_back() {
     let world = world();
     let bad = world.repo.commit(&[("one.py", &broken("one"))]);
-    world.once(&["--check=report"]);
+    once(&world, &["--check=report"]);
     world.shows(&bad);
     let more = world.repo.commit(&[("two.py", &dag("zwei"))]);
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&more);
     world.repo.commit(&[("two.py", &broken("zwei"))]);
     holds(&world, &[]);
@@ -68,7 +74,7 @@ fn an_error_that_readers_have_already_holds_nothing_back() {
 fn what_airflow_does_not_load_holds_nothing_back() {
     let world = world();
     let fixture = world.repo.commit(&[("tests/broken.py", "def f(:\n")]);
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&fixture);
 }
 
@@ -76,7 +82,7 @@ fn what_airflow_does_not_load_holds_nothing_back() {
 fn nothing_is_looked_at_when_the_check_is_off() {
     let world = world();
     let bad = world.repo.commit(&[("one.py", &broken("one"))]);
-    world.once(&["--check=off"]);
+    once(&world, &["--check=off"]);
     world.shows(&bad);
 }
 
@@ -87,7 +93,7 @@ fn a_held_revision_is_looked_at_again_when_what_it_is_checked_for_changes() {
     let head = world.repo.commit(&[("one.py", matching)]);
     holds(&world, &["--check-python=3.9"]);
     assert!(holds(&world, &["--check-python=3.9"]).contains("3.10"));
-    world.once(&["--check-python=3.10"]);
+    once(&world, &["--check-python=3.10"]);
     world.shows(&head);
 }
 
@@ -100,7 +106,7 @@ fn losing_most_dags_has_to_be_meant() {
     assert!(holds(&world, &[]).contains("2 of 2 DAG files"));
     world.repo.write("readme", b"less");
     let meant = world.repo.commit_all("Retire them\n\ndagsync-allow: shrink");
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&meant);
 }
 
@@ -108,9 +114,9 @@ fn losing_most_dags_has_to_be_meant() {
 fn only_the_folder_that_airflow_reads_is_checked() {
     let world = Synced::empty();
     world.repo.commit(&[("dags/one.py", &dag("one")), ("lib/two.py", &dag("two"))]);
-    world.once(&["--check-folder=dags"]);
+    once(&world, &["--check-folder=dags"]);
     let elsewhere = world.repo.commit(&[("lib/two.py", &broken("two"))]);
-    world.once(&["--check-folder=./dags/"]);
+    once(&world, &["--check-folder=./dags/"]);
     world.shows(&elsewhere);
     world.repo.commit(&[("dags/one.py", &broken("one"))]);
     holds(&world, &["--check-folder=dags"]);
@@ -142,7 +148,7 @@ fn a_held_revision_is_told_counted_once_and_no_failure() {
     let world = world();
     let good = world.repo.head();
     let error_file = world.path("error.json");
-    let args = ["--http-bind=127.0.0.1:0", "--max-failures=0"];
+    let args = ["--check=gate", "--http-bind=127.0.0.1:0", "--max-failures=0"];
     let agent = world.launch().args(args).set("error-file", &error_file).start();
     agent.wait_published(&world.root, "repo", &good);
     let bad = world.repo.commit(&[("one.py", &broken("one"))]);
@@ -163,11 +169,11 @@ fn a_branch_that_moves_backward_is_blocked_warned_of_or_followed() {
         let world = world();
         let first = world.repo.head();
         world.repo.commit(&[("three.py", &dag("three"))]);
-        world.once(&[depth]);
+        once(&world, &[depth]);
         world.repo.reset(&first);
         let said = holds(&world, &[depth, "--on-rewind=block"]);
         assert!(said.contains("moved backward"), "{said}");
-        let warned = world.once(&[depth]);
+        let warned = once(&world, &[depth]);
         assert!(warned.stderr.contains("moved backward"), "{}", warned.stderr);
         world.shows(&first);
     }
@@ -179,8 +185,8 @@ fn going_back_by_another_ref_is_meant() {
     let first = world.repo.head();
     world.repo.tag("v1");
     world.repo.commit(&[("three.py", &dag("three"))]);
-    world.once(&["--on-rewind=block"]);
-    let said = world.once(&["--on-rewind=block", "--ref=v1"]);
+    once(&world, &["--on-rewind=block"]);
+    let said = once(&world, &["--on-rewind=block", "--ref=v1"]);
     assert!(!said.stderr.contains("backward"), "{}", said.stderr);
     world.shows(&first);
 }
@@ -189,7 +195,7 @@ fn going_back_by_another_ref_is_meant() {
 fn fresh(world: &Synced) -> Option<String> {
     let root = world.path("fresh");
     let _ = fs::remove_dir_all(&root);
-    let finished = world.launch().set("root", &root).args(["--one-time"]).run(synced::RUN);
+    let finished = world.launch().set("root", &root).args(["--one-time", "--check=gate"]).run(synced::RUN);
     assert!(root.exists(), "{}", finished.stderr);
     support::agent::published(&root, "repo")
 }
@@ -208,7 +214,7 @@ fn a_fresh_pod_serves_what_the_others_serve() {
     holds(&world, &[]);
     assert_eq!(fresh(&world).as_deref(), Some(good.as_str()));
     let mended = world.repo.commit(&[("one.py", &dag("one"))]);
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&mended);
     assert_eq!(fresh(&world).as_deref(), Some(mended.as_str()));
 }
@@ -218,9 +224,9 @@ fn a_repository_that_was_never_clean_is_published_all_the_same_but_never_what_st
     let world = Synced::empty();
     let first = world.repo.commit(&[("one.py", &broken("one"))]);
     assert_eq!(fresh(&world).as_deref(), Some(first.as_str()));
-    world.once(&[]);
+    once(&world, &[]);
     let more = world.repo.commit(&[("two.py", &dag("two"))]);
-    world.once(&[]);
+    once(&world, &[]);
     world.shows(&more);
     assert_eq!(fresh(&world).as_deref(), Some(more.as_str()));
     world.repo.commit(&[("two.py", &broken("two"))]);
@@ -230,7 +236,7 @@ fn a_repository_that_was_never_clean_is_published_all_the_same_but_never_what_st
     let fatal = Synced::empty();
     fatal.repo.write(".airflowignore", b"\xff\n");
     fatal.repo.commit(&[("one.py", &dag("one"))]);
-    let finished = fatal.launch().args(["--one-time"]).run(synced::RUN);
+    let finished = fatal.launch().args(["--one-time", "--check=gate"]).run(synced::RUN);
     assert!(finished.stderr.contains("ignore-encoding"), "{}", finished.stderr);
     assert_eq!(fatal.published(), None);
     assert_eq!(finished.status.code(), Some(1), "what somebody waits for is not there");

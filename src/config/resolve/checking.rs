@@ -24,9 +24,9 @@ impl Reader<'_> {
         target.safe_mode = self.view.text("check-safe-mode").and_then(parse_bool).unwrap_or(true);
         Settings {
             policy: match self.view.text("check") {
+                Some("gate") => Policy::Gate,
                 Some("report") => Policy::Report,
-                Some("off") => Policy::Off,
-                _ => Policy::Gate,
+                _ => Policy::Off,
             },
             target,
             folder: self.check_folder(),
