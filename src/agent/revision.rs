@@ -1,7 +1,7 @@
 //! A revision as the gate looks at it.
 
 use gix::ObjectId;
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::BStr;
 
 use crate::check::Revision;
 use crate::git::store::Objects;
@@ -22,7 +22,7 @@ impl Revision for Candidate<'_> {
     }
 
     fn paths(&self) -> Box<dyn Iterator<Item = &BStr> + '_> {
-        Box::new(self.listing.entries().iter().map(|entry| entry.path.as_bstr()))
+        Box::new(self.listing.paths())
     }
 
     fn read(&self, path: &BStr) -> Option<Vec<u8>> {

@@ -6,14 +6,14 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use gix::oid;
+use gix::ObjectId;
 
 use super::store::Objects;
 
 /// The positions `0..` of `ids`, in the order in which their objects lie in the packs; those in no pack come last.
 ///
 /// Nothing but speed depends on it: an index that cannot be read is left out.
-pub fn in_pack_order<'a>(objects: &Objects, ids: impl Iterator<Item = &'a oid>) -> Vec<u32> {
+pub fn in_pack_order(objects: &Objects, ids: impl Iterator<Item = ObjectId>) -> Vec<u32> {
     let mut indices: Vec<gix_pack::index::File> = Vec::new();
     let mut hash = None;
     let folder = objects.store_ref().path().join("pack");

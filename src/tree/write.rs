@@ -104,8 +104,7 @@ impl Apply<'_> {
         }
         let mut done = self.write(objects, converter, dir)?;
         for work in &self.plan.retime {
-            let entry = &self.listing.entries()[work.entry];
-            let path = join(dir, entry.path.as_ref());
+            let path = join(dir, self.listing.entry(work.entry).path);
             set_mtime(Point::TreeKeptTime, &path, work.mtime).map_err(failed("set the time of", &path))?;
             done.push((work.entry, stat(&path)?));
         }
@@ -150,10 +149,9 @@ impl Apply<'_> {
         if works.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = self.listing.entries();
         // Names are looked up from here, so that no file costs a walk from the root of the file system.
         let top = File::open(dir).map_err(failed("open the folder", dir))?;
-        let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
+        let order = in_pack_order(objects, works.iter().map(|work| self.listing.entry(work.entry).id));
         let from = self.from.and_then(|from| File::open(from).ok());
         let large = Mutex::new(());
         let cannot_clone = AtomicBool::new(from.is_none());
@@ -171,12 +169,11 @@ impl Apply<'_> {
                 large: &large,
                 blob: Vec::new(),
             };
-            let mut done = Vec::new();
+            let mut done = Vec::with_capacity(BATCH);
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
                 let Some(batch) = order.get(start..order.len().min(start + BATCH)).filter(|b| !b.is_empty())
                 else {
-                    all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut done);
                     return Ok(());
                 };
                 self.deadline.check()?;
@@ -184,6 +181,8 @@ impl Apply<'_> {
                     let work = &works[*at as usize];
                     done.push((work.entry, writer.put(work)?));
                 }
+                // Batch by batch: a list of each thread's own would be there twice in the end.
+                all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut done);
             }
         };
         let tools = || (objects.clone(), converter.cloned());
@@ -192,7 +191,6 @@ impl Apply<'_> {
     }
 }
 
-/// Fills a file.
 /// One thread's tools.
 struct Writer<'a> {
     apply: &'a Apply<'a>,
@@ -236,7 +234,7 @@ impl Reflinks<'_> {
 
 impl Writer<'_> {
     fn put(&mut self, work: &Work) -> Result<Stat, Error> {
-        let entry = &self.apply.listing.entries()[work.entry];
+        let entry = &self.apply.listing.entry(work.entry);
         match entry.kind {
             Kind::Symlink => self.link(entry, work),
             _ => self.file(entry, work),
@@ -244,7 +242,7 @@ impl Writer<'_> {
     }
 
     /// Writes the content of an entry.
-    fn pour(&mut self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+    fn pour(&mut self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
         if entry.size > WORTH_STREAMING && self.is_unconverted(entry) {
             return self.stream(entry, file);
         }
@@ -253,7 +251,7 @@ impl Writer<'_> {
             .then(|| self.large.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         self.read(entry)?;
         let bytes = match &mut self.converter {
-            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+            Some(converter) => converter.convert(entry.path, entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
         let written = file.write_all(Point::TreeFileWrite, &bytes);
@@ -261,24 +259,24 @@ impl Writer<'_> {
             drop(bytes);
             self.blob = Vec::new();
         }
-        written.map_err(failed("write", &join(self.dir, entry.path.as_ref())))
+        written.map_err(failed("write", &join(self.dir, entry.path)))
     }
 
-    fn is_unconverted(&mut self, entry: &Entry) -> bool {
-        self.converter.as_mut().is_none_or(|converter| converter.rule(entry.path.as_ref()).is_identity())
+    fn is_unconverted(&mut self, entry: &Entry<'_>) -> bool {
+        self.converter.as_mut().is_none_or(|converter| converter.rule(entry.path).is_identity())
     }
 
     /// The same for a blob that is too large to be held.
-    fn stream(&self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+    fn stream(&self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
         let mut out = file.at(Point::TreeFileWrite);
         let poured = pack::stream_blob(&self.objects, &entry.id, &mut out, self.apply.deadline.interrupt());
         poured.map(|_| ()).map_err(|err| self.unread(entry, err))
     }
 
-    fn unread(&self, entry: &Entry, err: pack::Error) -> Error {
+    fn unread(&self, entry: &Entry<'_>, err: pack::Error) -> Error {
         match err {
             pack::Error::Output(source) | pack::Error::Disk(source) => {
-                failed("write", &join(self.dir, entry.path.as_ref()))(source)
+                failed("write", &join(self.dir, entry.path))(source)
             }
             pack::Error::Interrupted => match self.apply.deadline.check() {
                 Err(expired) => Error::Expired(expired),
@@ -289,19 +287,19 @@ impl Writer<'_> {
     }
 
     /// Reads the blob of an entry into `self.blob`.
-    fn read(&mut self, entry: &Entry) -> Result<(), Error> {
+    fn read(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
         let interrupt = self.apply.deadline.interrupt();
         let read = pack::read_blob(&self.objects, &entry.id, &mut self.blob, interrupt);
         read.map_err(|err| self.unread(entry, err))
     }
 
-    fn link(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+    fn link(&mut self, entry: &Entry<'_>, work: &Work) -> Result<Stat, Error> {
         self.read(entry)?;
-        let path = join(self.dir, entry.path.as_ref());
+        let path = join(self.dir, entry.path);
         let target = to_path(self.blob.as_bstr());
         let made = match disk::symlink(Point::TreeLinkMake, target, &path) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
-                let temp = self.dir.join(beside(to_path(entry.path.as_ref())));
+                let temp = self.dir.join(beside(to_path(entry.path)));
                 disk::symlink(Point::TreeLinkBeside, target, &temp)
                     .and_then(|()| disk::rename(Point::TreeLinkRename, &temp, &path))
             }
@@ -314,8 +312,8 @@ impl Writer<'_> {
         stat(&path)
     }
 
-    fn file(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
-        let path = to_path(entry.path.as_ref());
+    fn file(&mut self, entry: &Entry<'_>, work: &Work) -> Result<Stat, Error> {
+        let path = to_path(entry.path);
         let dir = self.dir;
         let whole = |doing| {
             let path = dir.join(path);
