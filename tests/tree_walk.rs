@@ -27,7 +27,7 @@ fn manifest(listing: &Listing) -> Index {
         let stat = Stat { size: entry.size.try_into().unwrap(), ..Stat::default() };
         index.put(entry.path, &entry.id, mode, &stat).unwrap();
     }
-    Index::of_bytes(index.finish().unwrap().0, hash).unwrap()
+    Index::of_bytes(&index.finish().unwrap().0, hash).unwrap()
 }
 
 /// Walks `after` with the help of `before`.

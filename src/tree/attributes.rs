@@ -238,7 +238,7 @@ fn line_ends(
 }
 
 fn is_attributes(entry: &Entry) -> bool {
-    let name = entry.path.rfind_byte(b'/').map_or(&entry.path[..], |at| &entry.path[at + 1..]);
+    let name = entry.path.rfind_byte(b'/').map_or(entry.path.as_bytes(), |at| &entry.path[at + 1..]);
     name == b".gitattributes" && matches!(entry.kind, Kind::File | Kind::Executable)
 }
 

@@ -7,7 +7,8 @@
 //! Only version 2 is read here, which is what we write. What a git program made of it in a tree (versions 3 and 4, a split index)
 //! is read by gix and put into that form.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use gix::bstr::{BStr, ByteSlice as _};
@@ -15,6 +16,7 @@ use gix::hash::Hasher;
 use gix::index::entry::stat::Time;
 use gix::index::entry::{Mode, Stat};
 use gix::{ObjectId, oid};
+use memmap2::MmapMut;
 
 /// Signature, version, number of entries.
 const HEADER: usize = 12;
@@ -26,7 +28,8 @@ const LENGTH: u16 = 0xfff;
 /// An index in memory.
 #[derive(Debug)]
 pub struct Index {
-    bytes: Vec<u8>,
+    /// Not allocated but mapped: gone when it is dropped. glibc would keep tens of megabytes for the next one, in each thread.
+    bytes: MmapMut,
     /// Where each entry begins.
     starts: Vec<u32>,
     hash: gix::hash::Kind,
@@ -75,6 +78,14 @@ impl Record<'_> {
     }
 }
 
+/// The content of a file that nobody writes to: git and we put a new one in its place.
+fn map_of(mut file: File) -> io::Result<MmapMut> {
+    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut map = MmapMut::map_anon(len)?;
+    file.read_exact(&mut map)?;
+    Ok(map)
+}
+
 fn number(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
@@ -82,7 +93,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 impl Index {
     /// Reads one. `None` if it is damaged, of another hash, or of somebody's sparse checkout, which has folders for entries.
     pub fn read(path: &Path, hash: gix::hash::Kind) -> Option<Index> {
-        if let Some(index) = Index::of_bytes(std::fs::read(path).ok()?, hash) {
+        if let Some(index) = Index::of_map(map_of(File::open(path).ok()?).ok()?, hash) {
             return Some(index);
         }
         let file = gix::index::File::at(path, hash, false, gix::index::decode::Options::default()).ok()?;
@@ -95,11 +106,17 @@ impl Index {
         for entry in state.entries() {
             writer.put(entry.path(&state), &entry.id, entry.mode, &entry.stat).ok()?;
         }
-        Some(Index { checksum, ..Index::of_bytes(writer.finish().ok()?.0, hash)? })
+        Some(Index { checksum, ..Index::of_bytes(&writer.finish().ok()?.0, hash)? })
     }
 
     /// An index from the bytes of its file; `None` if they are not an intact one of version 2 that stands for itself.
-    pub fn of_bytes(bytes: Vec<u8>, hash: gix::hash::Kind) -> Option<Index> {
+    pub fn of_bytes(bytes: &[u8], hash: gix::hash::Kind) -> Option<Index> {
+        let mut map = MmapMut::map_anon(bytes.len()).ok()?;
+        map.copy_from_slice(bytes);
+        Index::of_map(map, hash)
+    }
+
+    fn of_map(bytes: MmapMut, hash: gix::hash::Kind) -> Option<Index> {
         let end = bytes.len().checked_sub(hash.len_in_bytes()).filter(|end| *end >= HEADER)?;
         u32::try_from(end).ok()?;
         if !bytes.starts_with(b"DIRC\0\0\0\x02") {
@@ -234,9 +251,7 @@ impl<W: Write> Writer<W> {
         let end = self.buffer.len() + length;
         let Stat { ctime, mtime, dev, ino, uid, gid, size } = *stat;
         let mode = mode.bits();
-        for number in
-            [ctime.secs, ctime.nsecs, mtime.secs, mtime.nsecs, dev, ino, mode, uid, gid, size]
-        {
+        for number in [ctime.secs, ctime.nsecs, mtime.secs, mtime.nsecs, dev, ino, mode, uid, gid, size] {
             self.buffer.extend_from_slice(&number.to_be_bytes());
         }
         self.buffer.extend_from_slice(id.as_bytes());

@@ -345,7 +345,8 @@ mod tests {
         let content = |disk: &Disk| -> Vec<_> {
             disk.entries.iter().map(|(p, (k, i, _))| (p.clone(), *k, *i)).collect()
         };
-        let wanted: Vec<_> = target.entries().map(|entry| (entry.path.to_owned(), entry.kind, entry.id)).collect();
+        let wanted: Vec<_> =
+            target.entries().map(|entry| (entry.path.to_owned(), entry.kind, entry.id)).collect();
         assert_eq!(content(after), wanted);
         let folders: BTreeSet<BString> = folders_of(target).into_iter().map(ToOwned::to_owned).collect();
         assert_eq!(after.folders.keys().cloned().collect::<BTreeSet<_>>(), folders);

@@ -229,8 +229,9 @@ impl Job<'_> {
         let touched = Touched::of(&plan, self.listing, &cleared, admin.clone());
         drop(plan);
         let hash = self.commit.kind();
-        let manifest = manifest::write_index(&admin, spare.as_ref(), hash, self.listing, done, self.group_write)
-            .map_err(failed("write the index of", self.new))?;
+        let manifest =
+            manifest::write_index(&admin, spare.as_ref(), hash, self.listing, done, self.group_write)
+                .map_err(failed("write the index of", self.new))?;
         let reused = self.listing.len() - written;
         Ok(Done { written, reused, manifest: Some(manifest), touched })
     }

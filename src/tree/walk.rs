@@ -70,8 +70,7 @@ pub fn walk_after<O: Find + FindHeader>(
     interrupt: &AtomicBool,
 ) -> Result<Listing, Error> {
     let mut walk = Walk {
-        earlier: earlier
-            .map(|earlier| Rest { manifest: earlier.manifest, next: 0 }),
+        earlier: earlier.map(|earlier| Rest { manifest: earlier.manifest, next: 0 }),
         objects,
         limits,
         policy,
