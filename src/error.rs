@@ -32,6 +32,14 @@ pub trait Advice: std::error::Error {
     fn hint(&self) -> Option<String> {
         None
     }
+    /// Whether the volume was too small. By default when that is what a system call below it said.
+    fn asks_for_room(&self) -> bool {
+        let mut below = std::iter::successors(self.source(), |err| err.source());
+        below.any(|err| {
+            let errno = err.downcast_ref().and_then(Errno::from_io_error);
+            matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+        })
+    }
 }
 
 /// A system call on a volume that failed.
@@ -60,42 +68,81 @@ impl Advice for OnDisk {
     }
 
     fn hint(&self) -> Option<String> {
-        hint_of(&self.source, &self.path).map(str::to_owned)
+        Cause::of(&self.source, &self.path).map(|cause| cause.hint().to_owned())
     }
 }
 
-const NO_INODES: &str = "the volume has no inodes left (`df -i`): remove files, or make it larger";
-const FULL: &str = "the volume is full (`df`): free some space, or make it larger";
-const NO_QUOTA: &str = "the quota of the volume is used up: free some space, or raise it";
 /// The hint of a tree that does not fit.
 pub const NO_ROOM: &str =
     "free some space or make the volume larger; nothing was written, and what is published stays";
 
-/// Whether a hint asks for room. Every way that leads from a failed system call to the end of a pass keeps the hint.
-pub fn asks_for_room(hint: &str) -> bool {
-    [NO_INODES, FULL, NO_QUOTA, NO_ROOM].contains(&hint)
+/// What a system call on a volume failed of, if a human can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// No inodes are left.
+    NoInodes,
+    /// No bytes are left.
+    Full,
+    /// The quota is used up.
+    NoQuota,
+    /// Somebody else's file or folder.
+    NotAllowed,
+    /// Nothing on the volume can be changed.
+    ReadOnly,
+    /// The process may not open more files.
+    TooManyFiles,
+    /// Nobody on the machine may.
+    TooManyFilesOfAll,
+    /// A file server forgot the file.
+    Stale,
+    /// The disk, or the file server.
+    Broken,
 }
 
-/// What a human can do about a failed system call on `path`.
-pub fn hint_of(err: &io::Error, path: &Path) -> Option<&'static str> {
-    let hint = match Errno::from_io_error(err)? {
-        // One errno for two ends: a volume of many small files runs out of inodes first, and `df` shows room then.
-        Errno::NOSPC if has_no_inodes(path) => NO_INODES,
-        Errno::NOSPC => FULL,
-        Errno::DQUOT => NO_QUOTA,
-        Errno::ACCESS | Errno::PERM => "check who owns the volume, and `fsGroup`",
-        Errno::ROFS => {
-            "the root's volume has to be writable; after an error of the disk the kernel makes it read-only"
+impl Cause {
+    /// Of an error that a call on `path`, or below it, ended with.
+    pub fn of(err: &io::Error, path: &Path) -> Option<Cause> {
+        let cause = match Errno::from_io_error(err)? {
+            // One errno for two ends: a volume of many small files runs out of inodes first, and `df` shows room then.
+            Errno::NOSPC if has_no_inodes(path) => Cause::NoInodes,
+            Errno::NOSPC => Cause::Full,
+            Errno::DQUOT => Cause::NoQuota,
+            Errno::ACCESS | Errno::PERM => Cause::NotAllowed,
+            Errno::ROFS => Cause::ReadOnly,
+            Errno::MFILE => Cause::TooManyFiles,
+            Errno::NFILE => Cause::TooManyFilesOfAll,
+            Errno::STALE => Cause::Stale,
+            Errno::IO => Cause::Broken,
+            _ => return None,
+        };
+        Some(cause)
+    }
+
+    /// What a human can do.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Cause::NoInodes => "the volume has no inodes left (`df -i`): remove files, or make it larger",
+            Cause::Full => "the volume is full (`df`): free some space, or make it larger",
+            Cause::NoQuota => "the quota of the volume is used up: free some space, or raise it",
+            Cause::NotAllowed => "check who owns the volume, and `fsGroup`",
+            Cause::ReadOnly => {
+                "the root's volume has to be writable; after an error of the disk the kernel makes it read-only"
+            }
+            Cause::TooManyFiles => "dagsync may not open more files: raise `ulimit -n`",
+            Cause::TooManyFilesOfAll => {
+                "the node cannot open more files: raise `fs.file-max`, or look who has so many open"
+            }
+            Cause::Stale => {
+                "the file server does not know the file any more: if that stays, mount the volume again"
+            }
+            Cause::Broken => "the disk or the file server fails: look into the kernel's log of the node",
         }
-        Errno::MFILE => "dagsync may not open more files: raise `ulimit -n`",
-        Errno::NFILE => "the node cannot open more files: raise `fs.file-max`, or look who has so many open",
-        Errno::STALE => {
-            "the file server does not know the file any more: if that stays, mount the volume again"
-        }
-        Errno::IO => "the disk or the file server fails: look into the kernel's log of the node",
-        _ => return None,
-    };
-    Some(hint)
+    }
+
+    /// Whether it may go away when something else leaves the volume.
+    pub fn asks_for_room(self) -> bool {
+        matches!(self, Cause::NoInodes | Cause::Full | Cause::NoQuota)
+    }
 }
 
 /// Whether the volume of `path`, which need not exist, says that it counts inodes and has none.
@@ -123,7 +170,9 @@ mod tests {
             assert!(err.hint().is_some_and(|hint| hint.contains(word)), "{err}: {:?}", err.hint());
             assert_eq!(err.remedy(), Remedy::Retry { after: None });
             let is_about_room = matches!(errno, Errno::NOSPC | Errno::DQUOT);
-            assert_eq!(err.hint().is_some_and(|hint| asks_for_room(&hint)), is_about_room, "{err}");
+            assert_eq!(err.asks_for_room(), is_about_room, "{err}");
+            let cause = Cause::of(&err.source, &err.path).unwrap();
+            assert_eq!(cause.asks_for_room(), is_about_room, "{cause:?}");
         }
         assert_eq!(OnDisk::new("write", Path::new("/"))(Errno::XDEV.into()).hint(), None);
     }

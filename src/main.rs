@@ -1,6 +1,6 @@
 //! parse → build → spawn → wait → drain.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -17,17 +17,11 @@ fn main() -> ExitCode {
         Err(errors) => usage(&errors),
         Ok(Command::Run(inputs)) => run(&inputs).unwrap_or_else(failed),
         Ok(Command::Demo(args)) => cli::demo::run(&args).map_or_else(failed, |()| 0),
+        Ok(Command::Check(args)) => cli::check::run(&args).unwrap_or_else(failed),
         Ok(Command::Probe(args)) => cli::ask::run(&args),
-        Ok(Command::Print(text)) => {
-            // A pager that was closed early is no error.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            0
-        }
+        Ok(Command::Print(text)) => cli::print(text.as_bytes()).map_or_else(failed, |()| 0),
         Ok(Command::True) => 0,
-        Ok(Command::Sleep(time)) => {
-            cli::sleep(time);
-            0
-        }
+        Ok(Command::Sleep(time)) => cli::sleep(time),
     };
     ExitCode::from(code)
 }

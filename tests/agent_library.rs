@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use dagsync::agent::{App, End, MakeParts, Message, Parts};
-use dagsync::check::{Gate, Open, Revision, Verdict};
-use dagsync::config::{self, Inputs, Surroundings};
+use dagsync::check::report::Report;
+use dagsync::check::verdict::Verdict;
+use dagsync::check::{Gate, Open, Published, Revision, Snapshot};
+use dagsync::config::{self, Inputs, SourceConfig, Surroundings};
 use dagsync::hooks::{Announcer, Nobody, Publication};
 use support::agent::published;
 use support::observe::{metrics, ready, sample, wait_for_passes};
@@ -94,19 +96,26 @@ impl World {
 struct Moody(Arc<AtomicUsize>, &'static [usize]);
 
 impl Gate for Moody {
-    fn judge(&mut self, revision: &dyn Revision) -> Verdict {
+    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         assert!(!self.1.contains(&number), "the gate is out of order");
-        match revision.paths().any(|path| path == "bad") {
-            true => Verdict::Reject { reason: "it is bad".into() },
-            false => Verdict::Pass,
-        }
+        let verdict = match revision.files.find("bad".into()) {
+            Some(_) => Verdict::Reject { because: "error", reason: "it is bad".into() },
+            None => Verdict::Pass,
+        };
+        // What is published was let through.
+        let clean = &mut |files: &dyn Snapshot| assert!(files.find("bad".into()).is_none());
+        published.inspect(|published| (published.files)(clean));
+        Report { verdict, ..Open.judge(revision, published) }
     }
 }
 
 fn moody(panics: &'static [usize]) -> MakeParts {
     let judged = Arc::new(AtomicUsize::new(0));
-    Arc::new(move || Parts { gate: Box::new(Moody(judged.clone(), panics)), announcer: Box::new(Nobody) })
+    Arc::new(move |_: &SourceConfig| Parts {
+        gate: Box::new(Moody(judged.clone(), panics)),
+        announcer: Box::new(Nobody),
+    })
 }
 
 #[test]
@@ -170,8 +179,10 @@ fn listeners_hear_of_each_publication_once() {
     let world = World::new();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let told = heard.clone();
-    let parts: MakeParts =
-        Arc::new(move || Parts { gate: Box::new(Open), announcer: Box::new(Listener(told.clone())) });
+    let parts: MakeParts = Arc::new(move |_: &SourceConfig| Parts {
+        gate: Box::new(Open),
+        announcer: Box::new(Listener(told.clone())),
+    });
     let agent = Agent::start(&world.args(&["--period=20ms"]), parts);
     wait_for_passes(agent.at, "current", "noop", 2);
     let first = world.repo.head();

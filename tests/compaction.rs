@@ -1,22 +1,19 @@
 //! Packs do not pile up: many become one, what nobody needs goes, and what somebody needs stays, wherever a crash falls.
 
+mod engine;
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use dagsync::config::{HttpConfig, RepoUrl};
-use dagsync::deadline::{Deadline, Stop};
-use dagsync::git::{Remote, Store, pack};
+use dagsync::git::{Store, pack};
+use engine::{Engine, object};
 use gix::ObjectId;
 use support::{Repo, temp};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
@@ -24,40 +21,43 @@ static GO_ON: AtomicBool = AtomicBool::new(false);
 struct World {
     dir: TempDir,
     repo: Repo,
-    store: Store,
-    remote: Remote,
-    deadline: Rc<Deadline>,
-    runtime: Runtime,
+    engine: Engine,
 }
 
 impl World {
     fn new() -> World {
         let dir = temp();
         let repo = Repo::new(dir.path().join("repo"));
-        let store = Store::open(&dir.path().join("root/.git"), false).unwrap();
-        let mut remote =
-            Remote::new(&RepoUrl::Local(repo.work().to_owned()), &HttpConfig::default()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
-        remote.arm(&deadline, None);
-        World { dir, repo, store, remote, deadline, runtime }
+        let engine = Engine::local(&repo);
+        World { dir, repo, engine }
     }
 
     /// Brings a commit, or the object of a tag.
     fn fetch(&mut self, id: &str, depth: u32) {
-        let _inside = self.runtime.enter();
-        self.remote.fetch(&self.store, &[object(id)], &[], NonZeroU32::new(depth)).unwrap();
+        self.engine.arm();
+        self.engine.fetch(id, &[], depth).unwrap();
+    }
+
+    /// A commit for each round, with as many new bytes, one after the other; the last one.
+    fn fetch_noise(&mut self, rounds: u64, len: usize) -> String {
+        let mut last = String::new();
+        for round in 0..rounds {
+            self.repo.write("noise.bin", noise(round, len));
+            last = self.repo.commit_all("noise");
+            self.fetch(&last, 1);
+        }
+        last
     }
 
     /// What the stage retire does, for these commits.
     fn tidy(&self, kept: &[&str]) -> Option<pack::Compacted> {
         let kept: Vec<ObjectId> = kept.iter().map(|id| object(id)).collect();
-        self.store.tidy_shallow(&self.store.objects().unwrap(), &kept).unwrap();
-        pack::compact(&self.store, &kept, &GO_ON).unwrap()
+        self.engine.store.tidy_shallow(&self.engine.store.objects().unwrap(), &kept).unwrap();
+        pack::compact(&self.engine.store, &kept, &GO_ON).unwrap()
     }
 
     fn git(&self, args: &[&str]) -> String {
-        git(self.store.dir(), args)
+        git(self.engine.store.dir(), args)
     }
 
     /// Everything of these commits is there, and git finds no fault.
@@ -71,20 +71,16 @@ impl World {
             assert_eq!(self.git(&tree), self.repo.git(&tree));
             self.git(&["update-ref", "-d", "refs/heads/checked"]);
         }
-        for name in packs(&self.store) {
-            self.git(&["verify-pack", self.store.pack_dir().join(name).to_str().unwrap()]);
+        for name in packs(&self.engine.store) {
+            self.git(&["verify-pack", self.engine.store.pack_dir().join(name).to_str().unwrap()]);
         }
     }
 
     fn has(&self, id: &str) -> bool {
-        let store = self.store.dir();
+        let store = self.engine.store.dir();
         let output = support::repo::git().arg("--git-dir").arg(store).args(["cat-file", "-e", id]).output();
         output.unwrap().status.success()
     }
-}
-
-fn object(id: &str) -> ObjectId {
-    ObjectId::from_hex(id.as_bytes()).unwrap()
 }
 
 /// Packs in the store, as file names.
@@ -110,18 +106,17 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 #[test]
 fn many_revisions_make_few_packs_and_nothing_is_lost() {
-    let World { dir, repo, store, mut remote, deadline, runtime } = World::new();
-    let _inside = runtime.enter();
+    let World { dir, repo, mut engine } = World::new();
+    let deadline = engine.arm();
     let files: Vec<(String, String)> = (0..30).map(|n| (format!("f{n}.py"), format!("{n}\n"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let mut commits = vec![repo.commit(&files)];
     let (mut most, mut rolled) = (0, 0);
     for round in 0..130 {
-        let id = object(commits.last().unwrap());
-        remote.fetch(&store, &[id], &[], NonZeroU32::new(1)).unwrap();
+        engine.fetch(commits.last().unwrap(), &[], 1).unwrap();
         // Of a store that keeps nothing it is not known what may go.
-        rolled += usize::from(pack::compact(&store, &[], deadline.interrupt()).unwrap().is_some());
-        most = most.max(packs(&store).len());
+        rolled += usize::from(pack::compact(&engine.store, &[], deadline.interrupt()).unwrap().is_some());
+        most = most.max(packs(&engine.store).len());
         commits.push(repo.commit(&[(&format!("f{}.py", round % 30), &format!("changed {round}\n"))]));
     }
     assert!(most <= 41, "{most} packs at most");
@@ -129,13 +124,20 @@ fn many_revisions_make_few_packs_and_nothing_is_lost() {
     commits.pop();
     // Everything of every revision is still there, and git agrees.
     for commit in [&commits[0], &commits[64], commits.last().unwrap()] {
-        assert_eq!(git(store.dir(), &["ls-tree", "-r", commit]), repo.git(&["ls-tree", "-r", commit]));
-        git(store.dir(), &["archive", "--format=tar", "-o", dir.path().join("x").to_str().unwrap(), commit]);
+        assert_eq!(git(engine.store.dir(), &["ls-tree", "-r", commit]), repo.git(&["ls-tree", "-r", commit]));
+        git(
+            engine.store.dir(),
+            &["archive", "--format=tar", "-o", dir.path().join("x").to_str().unwrap(), commit],
+        );
     }
-    git(store.dir(), &["fsck", "--full"]);
+    git(engine.store.dir(), &["fsck", "--full"]);
     let left: Vec<_> =
-        fs::read_dir(store.pack_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), packs(&store).len() * 2, "a pack and its index each, and nothing else: {left:?}");
+        fs::read_dir(engine.store.pack_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(
+        left.len(),
+        packs(&engine.store).len() * 2,
+        "a pack and its index each, and nothing else: {left:?}"
+    );
 }
 
 #[test]
@@ -146,13 +148,13 @@ fn a_pack_that_cannot_be_read_is_left_alone() {
         last = world.repo.commit(&[("a.py", &format!("{round}\n"))]);
         world.fetch(&last, 1);
     }
-    let before = packs(&world.store);
-    let damaged = world.store.pack_dir().join(before.first().unwrap());
+    let before = packs(&world.engine.store);
+    let damaged = world.engine.store.pack_dir().join(before.first().unwrap());
     fs::remove_file(&damaged).unwrap();
     fs::write(&damaged, "not a pack").unwrap();
     for kept in [vec![], vec![object(&last)]] {
-        assert!(pack::compact(&world.store, &kept, &GO_ON).is_err());
-        assert_eq!(packs(&world.store), before, "nothing is removed unless everything was copied");
+        assert!(pack::compact(&world.engine.store, &kept, &GO_ON).is_err());
+        assert_eq!(packs(&world.engine.store), before, "nothing is removed unless everything was copied");
     }
 }
 
@@ -165,19 +167,19 @@ fn an_entry_that_has_changed_on_disk_is_not_copied() {
         last = world.repo.commit_all("noise");
         world.fetch(&last, 1);
     }
-    let before = packs(&world.store);
-    let rotten = before.iter().map(|name| world.store.pack_dir().join(name));
+    let before = packs(&world.engine.store);
+    let rotten = before.iter().map(|name| world.engine.store.pack_dir().join(name));
     let rotten = rotten.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
     let mut bytes = fs::read(&rotten).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     fs::remove_file(&rotten).unwrap();
     fs::write(&rotten, bytes).unwrap();
-    assert!(pack::compact(&world.store, &[], &GO_ON).is_err());
-    assert_eq!(packs(&world.store), before);
+    assert!(pack::compact(&world.engine.store, &[], &GO_ON).is_err());
+    assert_eq!(packs(&world.engine.store), before);
     // Where nobody needs what has changed, it goes with the rest.
     let kept = [object(&last)];
-    if pack::compact(&world.store, &kept, &GO_ON).is_ok() {
+    if pack::compact(&world.engine.store, &kept, &GO_ON).is_ok() {
         world.holds(&[&last]);
     }
 }
@@ -197,7 +199,7 @@ fn what_no_kept_commit_needs_goes_and_the_rest_is_whole() {
         world.fetch(&last, 1);
         let previous = commits[commits.len().saturating_sub(2)].clone();
         compacted += usize::from(world.tidy(&[&last, &previous]).is_some());
-        most = most.max(size(&world.store));
+        most = most.max(size(&world.engine.store));
     }
     assert!((2..=8).contains(&compacted), "{compacted} times: now and then");
     assert!(most < 26 << 20, "{most} bytes of 60 MiB that came, for 4 MiB that are needed");
@@ -223,7 +225,7 @@ fn history_is_kept_as_deep_as_it_was_asked_for() {
             world.fetch(&last, depth);
             world.tidy(&[&last]);
         }
-        assert!(packs(&world.store).len() < 40);
+        assert!(packs(&world.engine.store).len() < 40);
         let last = commits.last().unwrap();
         world.holds(&[last]);
         let history = world.git(&["rev-list", last]).lines().count();
@@ -239,38 +241,29 @@ fn a_tag_of_what_is_kept_is_kept_too() {
     world.repo.git(&["tag", "-a", "-m", "outer", "outer", "inner"]);
     let outer = world.repo.id("refs/tags/outer");
     world.fetch(&outer, 1);
-    for round in 0..8 {
-        world.repo.write("noise.bin", noise(round, 3 << 20));
-        let other = world.repo.commit_all("noise");
-        world.fetch(&other, 1);
-    }
+    world.fetch_noise(8, 3 << 20);
     let done = world.tidy(&[&commit]).expect("more garbage than not");
-    assert_eq!((done.packs, packs(&world.store).len()), (9, 1));
+    assert_eq!((done.packs, packs(&world.engine.store).len()), (9, 1));
     assert!(world.has(&outer) && world.has(&inner));
     world.holds(&[&commit]);
-    assert!(size(&world.store) < 10_000);
+    assert!(size(&world.engine.store) < 10_000);
 }
 
 #[test]
 fn a_store_that_is_not_ours_and_a_pack_to_keep_lose_nothing() {
     let mut world = World::new();
-    let mut last = String::new();
-    for round in 0..6 {
-        world.repo.write("noise.bin", noise(round, 4 << 20));
-        last = world.repo.commit_all("noise");
-        world.fetch(&last, 1);
-    }
-    let before = packs(&world.store);
-    let mark = world.store.dir().join("dagsync");
+    let last = world.fetch_noise(6, 4 << 20);
+    let before = packs(&world.engine.store);
+    let mark = world.engine.store.dir().join("dagsync");
     fs::rename(&mark, world.dir.path().join("dagsync")).unwrap();
     assert_eq!(world.tidy(&[&last]), None);
-    assert_eq!(packs(&world.store), before);
+    assert_eq!(packs(&world.engine.store), before);
     fs::rename(world.dir.path().join("dagsync"), &mark).unwrap();
-    let keep = world.store.pack_dir().join(before.first().unwrap());
+    let keep = world.engine.store.pack_dir().join(before.first().unwrap());
     fs::write(keep.with_extension("keep"), "").unwrap();
     assert!(world.tidy(&[&last]).is_some());
     assert!(keep.exists() && keep.with_extension("idx").exists());
-    assert_eq!(packs(&world.store).len(), 2);
+    assert_eq!(packs(&world.engine.store).len(), 2);
     world.holds(&[&last]);
 }
 
@@ -284,7 +277,7 @@ fn a_small_store_is_never_looked_through() {
         world.fetch(&last, 1);
         assert_eq!(world.tidy(&[&last]), None, "three megabytes are not worth it");
     }
-    assert_eq!(packs(&world.store).len(), 30);
+    assert_eq!(packs(&world.engine.store).len(), 30);
     world.holds(&[&last]);
 }
 
@@ -307,16 +300,16 @@ fn a_crash_between_any_two_steps_leaves_a_whole_store() {
         last = world.repo.commit_all("noise");
         world.fetch(&last, 1);
     }
-    let before = contents(&world.store);
+    let before = contents(&world.engine.store);
     world.tidy(&[&last]).expect("more garbage than not");
-    let after = contents(&world.store);
+    let after = contents(&world.engine.store);
     assert_eq!(after.len(), 2);
     let ext = |path: &Path, ext: &str| path.extension().is_some_and(|found| found == ext);
     // In the order in which they happen: temporary files, the pack, its index, then the old ones one by one.
     let mut steps: Vec<Vec<(PathBuf, Vec<u8>)>> = Vec::new();
     let (new_index, new_pack) = (after[0].clone(), after[1].clone());
     assert!(ext(&new_index.0, "idx") && ext(&new_pack.0, "pack"));
-    let beside = |name: &str, content: &[u8]| (world.store.pack_dir().join(name), content.to_vec());
+    let beside = |name: &str, content: &[u8]| (world.engine.store.pack_dir().join(name), content.to_vec());
     let with = |more: &[(PathBuf, Vec<u8>)]| [&before[..], more].concat();
     steps.push(with(&[beside("tmp_pack_0", &new_pack.1[..99])]));
     steps.push(with(&[beside("tmp_pack_0", &new_pack.1), beside("tmp_idx_0", &new_index.1[..99])]));
@@ -331,18 +324,18 @@ fn a_crash_between_any_two_steps_leaves_a_whole_store() {
         }
     }
     for (number, step) in steps.iter().enumerate() {
-        fs::remove_dir_all(world.store.pack_dir()).unwrap();
-        fs::create_dir(world.store.pack_dir()).unwrap();
+        fs::remove_dir_all(world.engine.store.pack_dir()).unwrap();
+        fs::create_dir(world.engine.store.pack_dir()).unwrap();
         for (path, content) in step {
             fs::write(path, content).unwrap();
         }
-        world.store = Store::open(world.store.dir(), false).unwrap();
+        world.engine.store = Store::open(world.engine.store.dir(), false).unwrap();
         world.holds(&[&last]);
         // And the work is taken up again.
-        let _ = fs::remove_file(world.store.dir().join("dagsync.live"));
+        let _ = fs::remove_file(world.engine.store.dir().join("dagsync.live"));
         world.tidy(&[&last]);
         world.holds(&[&last]);
-        let (packs, bytes) = (packs(&world.store), size(&world.store));
+        let (packs, bytes) = (packs(&world.engine.store), size(&world.engine.store));
         assert!(bytes < 12 << 20, "step {number}: {bytes} bytes in {packs:?}");
     }
 }
@@ -350,17 +343,12 @@ fn a_crash_between_any_two_steps_leaves_a_whole_store() {
 #[test]
 fn loose_garbage_goes_but_not_what_somebody_is_making() {
     let mut world = World::new();
-    let mut last = String::new();
-    for round in 0..5 {
-        world.repo.write("noise.bin", noise(round, 4 << 20));
-        last = world.repo.commit_all("noise");
-        world.fetch(&last, 1);
-    }
+    let last = world.fetch_noise(5, 4 << 20);
     let loose = |text: &str| {
         let mut command = support::repo::git();
-        command.arg("--git-dir").arg(world.store.dir()).args(["hash-object", "-w", "--stdin"]);
+        command.arg("--git-dir").arg(world.engine.store.dir()).args(["hash-object", "-w", "--stdin"]);
         let id = support::repo::text_of("git", support::repo::run_with_input(&mut command, text.as_bytes()));
-        (id.clone(), world.store.dir().join("objects").join(&id[..2]).join(&id[2..]))
+        (id.clone(), world.engine.store.dir().join("objects").join(&id[..2]).join(&id[2..]))
     };
     let (young, _) = loose("young");
     let (old, file) = loose("old");
@@ -373,15 +361,10 @@ fn loose_garbage_goes_but_not_what_somebody_is_making() {
 #[test]
 fn an_interrupted_compaction_leaves_everything() {
     let mut world = World::new();
-    let mut last = String::new();
-    for round in 0..5 {
-        world.repo.write("noise.bin", noise(round, 4 << 20));
-        last = world.repo.commit_all("noise");
-        world.fetch(&last, 1);
-    }
-    let before = packs(&world.store);
-    let stopped = pack::compact(&world.store, &[object(&last)], &AtomicBool::new(true));
+    let last = world.fetch_noise(5, 4 << 20);
+    let before = packs(&world.engine.store);
+    let stopped = pack::compact(&world.engine.store, &[object(&last)], &AtomicBool::new(true));
     assert!(matches!(stopped, Err(pack::Error::Interrupted)));
-    assert_eq!(packs(&world.store), before);
-    assert_eq!(fs::read_dir(world.store.pack_dir()).unwrap().count(), before.len() * 2);
+    assert_eq!(packs(&world.engine.store), before);
+    assert_eq!(fs::read_dir(world.engine.store.pack_dir()).unwrap().count(), before.len() * 2);
 }

@@ -12,7 +12,7 @@ use toml::Table;
 
 /// The packages that `Cargo.lock` may name, those for other systems and for tests included. Raised only on purpose, in
 /// the commit that needs it: each one is code that runs beside somebody's credentials.
-const BUDGET: usize = 350;
+const BUDGET: usize = 420;
 
 fn table(name: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -3,13 +3,14 @@
 mod objects;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use dagsync::config::{AutoCrlf, CheckoutConfig, Limits};
-use dagsync::tree::attributes::Converter;
+use dagsync::git::pack::Error;
+use dagsync::tree::attributes::{Conversion, Converter};
 use dagsync::tree::{Kind, Policy, walk};
 use gix::bstr::ByteSlice as _;
 
@@ -55,6 +56,24 @@ fn import(repo: &Path, cases: &[Files]) {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
+/// Converts a blob as if it were too large to be held, in pieces of random sizes.
+fn in_pieces(rule: &Conversion, id: &gix::oid, blob: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let mut sizes = Vec::new();
+    let mut out = Vec::new();
+    let mut read = |to: &mut dyn Write| {
+        let mut rest = blob;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(fastrand::usize(1..=rest.len().min(9)));
+            sizes.push(piece.len());
+            to.write_all(piece).map_err(Error::Output)?;
+            rest = after;
+        }
+        Ok(())
+    };
+    rule.apply_in_pieces(id, &mut read, &mut out).unwrap();
+    (out, sizes)
+}
+
 /// Checks out every case with git and converts every file; both must agree. Returns how many files changed.
 fn compare(cases: &[Files], config: CheckoutConfig) -> usize {
     let home = tempfile::tempdir().unwrap();
@@ -93,6 +112,12 @@ fn compare(cases: &[Files], config: CheckoutConfig) -> usize {
                     let rule = converter.rule(path.as_str().into());
                     let ours = converter.convert(path.as_str().into(), Kind::File, &entry.id, content);
                     assert!(!rule.is_identity() || *ours == **content, "{path}: said identity");
+                    let (pieces, sizes) = in_pieces(&rule, &entry.id, content);
+                    assert_eq!(
+                        pieces.as_bstr(),
+                        ours.as_bstr(),
+                        "{path}: in pieces of {sizes:?} of {content:?}"
+                    );
                     ours
                 }
             };

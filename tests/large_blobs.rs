@@ -16,7 +16,7 @@ use gix::ObjectId;
 use gix::zlib::Compression;
 use gix::zlib::stream::deflate;
 use support::observe::sidecar;
-use support::pack::{ObjectKind, Pack};
+use support::pack::{ObjectKind, Pack, delta_size};
 use support::repo::run_with_input;
 use support::{Agent, GitServer, Repo, temp};
 
@@ -137,6 +137,53 @@ fn a_large_blob_that_comes_as_a_delta_passes_in_bounded_memory() {
     assert_eq!(packs_with_delta(&repo, &root, &blob), 1, "it came as a delta, or this shows nothing");
 }
 
+/// Lines of text with a keyword in the first, one in the middle and one in the last line, and what git's checkout makes of them
+/// with `$Id$` expanded and other ends of lines.
+fn lines(len: usize, end: &str, id: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(len + len / 8);
+    let count = len / 64;
+    for number in 0..count {
+        let keyword = [0, count / 2, count - 1].contains(&number);
+        let word = if keyword { id } else { "a line of a table that somebody committed" };
+        write!(text, "{number:09} {word}, \u{fc} and so on{end}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_large_text_that_attributes_convert_passes_in_bounded_memory() {
+    let dir = temp();
+    let repo = upstream(dir.path());
+    let utf16 = |text: &[u8]| -> Vec<u8> {
+        std::str::from_utf8(text).unwrap().encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    repo.write("guessed.txt", lines(24 * MIB, "\n", "$Id$"));
+    repo.write("binary.txt", [lines(8 * MIB, "\n", "$Id$"), vec![0]].concat());
+    repo.write("large.sql", lines(200 * MIB, "\n", "$Id$"));
+    // Without rules, or git would convert them the other way.
+    repo.commit_all("large texts");
+    let rules = "*.sql text eol=crlf ident\n*.txt text=auto eol=crlf ident\nguessed.txt working-tree-encoding=UTF-16LE\n";
+    let head = repo.commit(&[(".gitattributes", rules)]);
+    let server = GitServer::plain(dir.path().join("srv"));
+    let root = dir.path().join("root");
+    let agent = sidecar(server.url("up.git"), &root)
+        .args(["--period=100ms", "--verify-period=20ms", "--log-format=json", "--verbose=1"])
+        .start();
+    let peak = Peak::of(&agent);
+    agent.wait_published(&root, "current", &head);
+    let id = |path: &str| format!("$Id: {} $", repo.id(&format!("HEAD:{path}")));
+    same(&root.join("current/large.sql"), &lines(200 * MIB, "\r\n", &id("large.sql")));
+    same(&root.join("current/guessed.txt"), &utf16(&lines(24 * MIB, "\r\n", &id("guessed.txt"))));
+    let binary = [lines(8 * MIB, "\n", &id("binary.txt")), vec![0]].concat();
+    same(&root.join("current/binary.txt"), &binary);
+    // It is compared with its commit in as little memory.
+    let parts = || agent.stderr().matches("a part of the published tree was verified").count();
+    agent.wait_until("the tree to be verified", || parts() >= 5);
+    assert!(!agent.stderr().contains("other content"), "{}", agent.stderr());
+    let peak = peak.mebibytes();
+    assert!(peak <= 64, "{peak} MiB of memory");
+}
+
 /// In how many packs of an agent a blob is a delta.
 fn packs_with_delta(repo: &Repo, root: &Path, blob: &str) -> usize {
     let deltas = fs::read_dir(root.join(".git/objects/pack")).unwrap().filter(|entry| {
@@ -176,17 +223,6 @@ fn a_small_blob_that_comes_as_a_delta_of_a_large_one_passes_in_bounded_memory() 
     assert_eq!(packs_with_delta(&repo, &root, &blob), 1, "it came as a delta, or this shows nothing");
 }
 
-/// A number as the header of a delta has it.
-fn number(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7f {
-        bytes.push(0x80 | (value & 0x7f) as u8);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
 fn id_of(kind: gix::objs::Kind, content: &[u8]) -> ObjectId {
     gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, content).unwrap()
 }
@@ -197,7 +233,7 @@ fn an_object_of_one_byte_never_takes_the_memory_of_its_base() {
     for (kind, code) in [(gix::objs::Kind::Blob, ObjectKind::Blob), (gix::objs::Kind::Tag, ObjectKind::Tag)] {
         let base = vec![0; 40 * MIB];
         // Inserts one byte and copies nothing.
-        let delta = [&number(base.len())[..], &[1, 1, b'x']].concat();
+        let delta = [&delta_size(base.len() as u64)[..], &[1, 1, b'x']].concat();
         let base_id = id_of(kind, &base);
         let bytes =
             Pack::claiming(2).object(code, &base).reference_delta(&base_id.to_string(), &delta).finish();

@@ -12,7 +12,7 @@ use dagsync::git::Store;
 use dagsync::git::pack::{Error, MOST_OBJECTS, Received, receive};
 use gix::ObjectId;
 use gix::hash::Kind;
-use support::pack::{ObjectKind, Pack, checksum, delta};
+use support::pack::{ObjectKind, Pack, checksum, delta, delta_size};
 use support::repo::{git, run_with_input, text_of};
 use support::{Repo, temp};
 use tempfile::TempDir;
@@ -185,22 +185,11 @@ fn deltas_may_come_before_their_bases_and_in_long_chains() {
     assert_eq!(received.known.ids().collect::<BTreeSet<_>>(), wanted);
 }
 
-/// A number as deltas have it.
-fn number(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7f {
-        bytes.push(0x80 | (value & 0x7f) as u8);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
 /// A delta that keeps a base of this size, and adds a byte.
 fn one_more(base: usize, byte: u8) -> Vec<u8> {
     let size = (base as u32).to_le_bytes();
     let copy = [0xf0, size[0], size[1], size[2]];
-    [&number(base as u64)[..], &number(base as u64 + 1), &copy, &[1, byte]].concat()
+    [&delta_size(base as u64)[..], &delta_size(base as u64 + 1), &copy, &[1, byte]].concat()
 }
 
 #[test]
@@ -227,7 +216,7 @@ fn a_wide_tree_of_middling_deltas_is_made_whatever_must_wait_on_disk() {
 #[test]
 fn a_delta_that_asks_for_a_full_disk_is_refused_at_once() {
     for size in [(4 << 30) + 1, 1 << 40, u64::MAX] {
-        let bomb = [&[4][..], &number(size), &[0x90, 4]].concat();
+        let bomb = [&[4][..], &delta_size(size), &[0x90, 4]].concat();
         let pack = Pack::claiming(2).object(ObjectKind::Blob, b"base").offset_delta(16, &bomb).finish();
         let empty = Empty::new(Kind::Sha1);
         let error = empty.take(&pack, 64, false).unwrap_err();

@@ -5,13 +5,12 @@ mod support;
 mod synced;
 
 use std::fs;
-use std::num::NonZeroU32;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use dagsync::deadline::{Deadline, Stop};
+use dagsync::deadline::Deadline;
 use dagsync::tree::Limits;
 use dagsync::tree::verify::{self, Bounds, Damage, Progress, Subject};
 use engine::{Engine, object};
@@ -241,19 +240,15 @@ struct Looked {
     world: Synced,
     engine: Engine,
     deadline: Rc<Deadline>,
-    _runtime: tokio::runtime::Runtime,
 }
 
 impl Looked {
     fn new(world: Synced) -> Looked {
         world.once(&[]);
-        let mut engine = Engine::of(world.repo.work().to_str().unwrap());
-        engine.arm();
-        let head = world.repo.head();
-        engine.remote.fetch(&engine.store, &[object(&head)], &[], NonZeroU32::new(1)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let deadline = Rc::new(Deadline::start(Duration::from_secs(600), &Stop::new(), runtime.handle()));
-        Looked { world, engine, deadline, _runtime: runtime }
+        let mut engine = Engine::local(&world.repo);
+        let deadline = engine.arm();
+        engine.fetch(&world.repo.head(), &[], 1).unwrap();
+        Looked { world, engine, deadline }
     }
 
     fn part(&self, progress: &mut Progress, bounds: Bounds) -> Vec<Damage> {

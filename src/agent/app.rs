@@ -18,10 +18,11 @@ use super::source::Parts;
 use super::status::{Board, Window};
 use super::watch::{Wake, Watch};
 use super::worker::{Event, MakeParts, Shared, Trigger, Worker};
+use crate::check::Checker;
 use crate::config::{AuthConfig, Config, RefChoice, RepoUrl, SourceConfig};
 use crate::deadline::Stop;
 use crate::metrics::Metrics;
-use crate::{check, hooks, http};
+use crate::{hooks, http};
 
 /// How long what runs may take to end after `SIGTERM`. What is left then is abandoned: a crash at any point is safe.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -86,8 +87,10 @@ impl App {
             _ => None,
         };
         let (messages, inbox) = channel();
-        let parts: MakeParts =
-            Arc::new(|| Parts { gate: Box::new(check::Open), announcer: Box::new(hooks::Nobody) });
+        let parts: MakeParts = Arc::new(|config| Parts {
+            gate: Box::new(Checker::new(config.check.clone())),
+            announcer: Box::new(hooks::Nobody),
+        });
         Ok(App { config, metrics: Metrics::new(), server, runtime, messages, inbox, parts })
     }
 

@@ -8,10 +8,11 @@ use gix::ObjectId;
 use super::failure::{Broken, Failure, broken_write, failed};
 use super::pass::Pass;
 use super::resolve::Target;
-use super::source::Live;
+use super::source::{Live, Source, live};
 use crate::metrics::Stage;
 use crate::publish::{AtLink, link, retain};
 use crate::tree::durable::Flush;
+use crate::tree::manifest;
 use crate::tree::recycle::Done;
 use crate::tree::verify::{self, Bounds, Subject};
 
@@ -51,6 +52,7 @@ impl Pass<'_> {
         if std::mem::take(&mut source.repairing) {
             source.metrics.repaired();
         }
+        source.seen = true;
         source.link_unflushed = source.disk.is_durable(source.config.durable);
         // The next pass tries again before it does anything else.
         if let Err(failure) = self.settle_link() {
@@ -139,5 +141,54 @@ impl Pass<'_> {
         );
         source.disown(&live.path);
         false
+    }
+}
+
+impl Source {
+    /// Looks at the tree that an earlier process published, until the disk has said how it is. Whether nothing is left to do about
+    /// damage that was found.
+    pub(super) fn look_for_damage(&mut self) -> bool {
+        if self.seen {
+            return true;
+        }
+        // None may also be for want of an answer, so that counts for nothing. What this process publishes needs no look.
+        let Some((commit, tree)) = live(&self.layout) else { return true };
+        match manifest::damage(&tree, &self.layout.store, commit.kind()) {
+            Ok(None) => self.seen = true,
+            Ok(Some(reason)) => {
+                tracing::warn!("the published tree is damaged and is built again: {reason}");
+                self.seen = true;
+                self.damaged = Some(tree);
+                self.repairing = true;
+            }
+            Err(reason) => tracing::debug!("cannot look at the published tree yet: {reason}"),
+        }
+        self.disown_damaged()
+    }
+
+    /// Makes the published tree one that does not exist: this pass, or the next one that can, builds it again beside it.
+    pub(super) fn disown(&mut self, tree: &Path) {
+        self.repairing = true;
+        self.damaged = Some(tree.to_owned());
+        self.leftovers |= !self.disown_damaged();
+    }
+
+    /// Makes the tree that was found damaged one that does not exist, so that the next pass builds it again. Whether there is
+    /// nothing left to do.
+    pub(super) fn disown_damaged(&mut self) -> bool {
+        let Some(tree) = &self.damaged else { return true };
+        // A tree that cannot be seen for a moment is still the readers'.
+        let disowned = match self.layout.at_link() {
+            Ok(AtLink::Tree { path, .. }) if path == *tree => {
+                manifest::disown(tree, &self.layout.store).map_err(|err| err.to_string())
+            }
+            other => other.map(drop).map_err(|err| err.to_string()),
+        };
+        if let Err(err) = disowned {
+            tracing::warn!("cannot remove the index of the damaged tree: {err}");
+            return false;
+        }
+        self.damaged = None;
+        true
     }
 }

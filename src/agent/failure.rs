@@ -19,24 +19,22 @@ pub struct Failure {
     pub hint: Option<String>,
     /// What the schedule should do.
     pub remedy: Remedy,
+    /// Whether the volume was too small.
+    pub(super) asks_for_room: bool,
 }
 
 impl Failure {
     /// An error of a stage, as the schedule and people see it. A server's own words may be in it, so it is escaped here,
     /// once for the log, the error file and the status.
     pub fn of(stage: Stage, err: &dyn Advice) -> Self {
-        Failure::new(stage, &err.to_string(), err.hint().as_deref(), err.remedy())
+        let failure = Failure::new(stage, &err.to_string(), err.hint().as_deref(), err.remedy());
+        Failure { asks_for_room: err.asks_for_room(), ..failure }
     }
 
     /// The same in words of one's own.
     pub fn new(stage: Stage, message: &str, hint: Option<&str>, remedy: Remedy) -> Self {
         let hint = hint.map(|hint| escape(hint).into_owned());
-        Failure { stage, message: escape(message).into_owned(), hint, remedy }
-    }
-
-    /// Whether the volume was too small.
-    pub(super) fn asks_for_room(&self) -> bool {
-        self.hint.as_deref().is_some_and(crate::error::asks_for_room)
+        Failure { stage, message: escape(message).into_owned(), hint, remedy, asks_for_room: false }
     }
 
     /// The message with its hint, on one line.
@@ -90,5 +88,56 @@ pub(super) fn on_disk(doing: &'static str, path: &Path) -> impl FnOnce(std::io::
 }
 
 pub(super) fn broken_write(err: write::Error) -> Broken {
-    Broken { damaged: matches!(err, write::Error::Damaged { .. }), failure: Failure::of(Stage::Stage, &err) }
+    let damaged = matches!(err, write::Error::Damaged { .. });
+    let mut failure = Failure::of(Stage::Stage, &err);
+    // No system call failed: nothing was written.
+    failure.asks_for_room |= matches!(err, write::Error::NoRoom(_));
+    Broken { damaged, failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::publish;
+    use crate::tree::space::{Free, Need, Shortage};
+
+    #[test]
+    fn a_volume_that_is_too_small_is_known_on_every_way_to_the_end_of_a_pass() {
+        let path = Path::new("/nonexistent/root");
+        let ways = |errno: Errno| {
+            let said = || io::Error::from(errno);
+            let reason = said().to_string();
+            let cause = crate::error::Cause::of(&said(), path);
+            let store = git::Error::Store { path: path.to_owned(), reason, cause };
+            [
+                failed(Stage::Publish)(publish::Error::io("write", path)(said())),
+                broken(Stage::Fetch)(store).failure,
+                on_disk("make the folder", path)(said()).failure,
+                broken_write(write::Error::Disk(OnDisk::new("write", path)(said()))).failure,
+            ]
+        };
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
+            for failure in ways(errno) {
+                assert!(failure.asks_for_room, "{failure:?}");
+            }
+        }
+        for errno in [Errno::IO, Errno::ROFS, Errno::XDEV] {
+            for failure in ways(errno) {
+                assert!(!failure.asks_for_room, "{failure:?}");
+            }
+        }
+        let shortage = Shortage {
+            need: Need { bytes: 2, inodes: 2 },
+            free: Free { bytes: 1, inodes: None },
+            path: path.to_owned(),
+        };
+        assert!(broken_write(write::Error::NoRoom(shortage)).failure.asks_for_room);
+        // Words alone make no shortage.
+        let told = Failure::new(Stage::Fetch, "no", Some("the volume is full"), Remedy::Human);
+        assert!(!told.asks_for_room);
+    }
 }

@@ -14,9 +14,7 @@ use gix::{ObjectId, oid};
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
 use super::resolve::Target;
 use super::retire::Compaction;
-use super::revision::Candidate;
 use super::source::{self, Live, Source};
-use crate::check::Verdict;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
@@ -27,7 +25,7 @@ use crate::git::known::{Known, Remembering};
 use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
-use crate::publish::state::{Passed, Published, Retired, seconds};
+use crate::publish::state::{Held, Passed, Published, Retired, seconds};
 use crate::publish::{AtLink, link, retain};
 use crate::tree::attributes::Converter;
 use crate::tree::recycle::{Done, Help, Job, Looked};
@@ -41,13 +39,10 @@ pub enum Outcome {
     Unchanged,
     /// A revision went live.
     Published(Box<Report>),
-    /// The gate held a revision back.
-    Rejected {
-        /// The commit.
-        commit: String,
-        /// Why, for people.
-        reason: String,
-    },
+    /// The gate held a revision back, just now.
+    Rejected(Held),
+    /// The ref still is what the gate held back.
+    Held(Held),
 }
 
 /// What a publication changed, and how long it took.
@@ -89,8 +84,8 @@ pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Fail
         Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
     let outcome = pass.run();
     match &outcome {
-        Ok(Outcome::Unchanged | Outcome::Published(_)) => {}
-        Ok(Outcome::Rejected { .. }) => pass.retire_unpublished(None),
+        Ok(Outcome::Unchanged | Outcome::Published(_) | Outcome::Held(_)) => {}
+        Ok(Outcome::Rejected(_)) => pass.retire_unpublished(None),
         Err(failure) => pass.retire_unpublished(Some(failure)),
     }
     for stage in Stage::ALL {
@@ -116,14 +111,26 @@ impl Pass<'_> {
     fn run(&mut self) -> Result<Outcome, Failure> {
         let target = self.time(Stage::Resolve, Self::resolve)?;
         self.settle_link()?;
+        self.source.leftovers |= !self.source.look_for_damage();
+        let Some(held) = self.held(&target) else { return self.aim(&target) };
+        // Until something else is wanted, what should be published is what is.
+        let outcome = match self.instead() {
+            Some(published) => self.aim(&published)?,
+            None => Outcome::Unchanged,
+        };
+        Ok(if outcome == Outcome::Unchanged { Outcome::Held(held) } else { outcome })
+    }
+
+    /// Everything behind knowing which revision should be live.
+    fn aim(&mut self, target: &Target) -> Result<Outcome, Failure> {
         let mut live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
         // One try: if it fails, passes go on with what still works of the objects.
         let renew = std::mem::take(&mut self.source.compaction.damaged);
         if let Some(tree) = &live
             && !renew
-            && self.is_current(tree, &target)
+            && self.is_current(tree, target)
         {
-            self.confirm(&target, tree.commit);
+            self.confirm(target, tree.commit);
             self.retire(None);
             if self.is_as_its_commit(tree) {
                 return Ok(Outcome::Unchanged);
@@ -134,16 +141,16 @@ impl Pass<'_> {
             self.notice_loss();
         }
         if renew {
-            return self.bring_from_nothing(&target, live.as_ref());
+            return self.bring_from_nothing(target, live.as_ref());
         }
-        match self.bring(&target, live.as_ref()) {
+        match self.bring(target, live.as_ref()) {
             // The object store is a cache: damage in it costs one more fetch, never what is published.
             Err(failure) if failure.damaged => {
                 tracing::warn!(
                     "the object store is damaged and is fetched again: {}",
                     failure.failure.message
                 );
-                self.bring_from_nothing(&target, live.as_ref())
+                self.bring_from_nothing(target, live.as_ref())
             }
             other => other.map_err(|err| err.failure),
         }
@@ -204,13 +211,11 @@ impl Pass<'_> {
         let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
         let converter = Converter::new(&listing, &objects, self.source.config.checkout)
             .map_err(broken_tree(Stage::Check))?;
-        let verdict = self.time(Stage::Check, |pass| {
-            let revision =
-                Candidate { commit, listing: &listing, objects: &objects, converter: converter.as_ref() };
-            pass.source.gate.judge(&revision)
+        let held = self.time(Stage::Check, |pass| {
+            pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
         });
-        if let Verdict::Reject { reason } = verdict {
-            return Ok(Outcome::Rejected { commit: commit.to_string(), reason });
+        if let Some(held) = held {
+            return Ok(Outcome::Rejected(held));
         }
         let new = New { commit, listing: &listing, converter: converter.as_ref() };
         let (tree, manifest) = self.time(Stage::Stage, |pass| pass.stage(&objects, &new, live, looked))?;

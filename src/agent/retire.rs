@@ -50,7 +50,11 @@ impl Pass<'_> {
     /// **retire**: trees past their time go. What cannot be removed is counted and tried again; nothing here fails a pass.
     /// `published` is the new commit, if there is one: then the shallow list and strays are tidied too.
     pub(super) fn retire(&mut self, published: Option<ObjectId>) {
-        let Some(mut removal) = self.expire(published.is_some()) else { return };
+        let Some(mut removal) = self.expire(published.is_some()) else {
+            // What is left undone here nobody else does before the next publication.
+            self.source.leftovers |= published.is_some();
+            return;
+        };
         let source = &mut *self.source;
         let mut untidy = source.leftovers && !source.tidy();
         let all = published.is_some() || source.leftovers;
@@ -73,7 +77,7 @@ impl Pass<'_> {
         }
         let Some(mut removal) = self.expire(false) else { return };
         let source = &mut *self.source;
-        if removal.removed == 0 && failure.is_some_and(Failure::asks_for_room) {
+        if removal.removed == 0 && failure.is_some_and(|failure| failure.asks_for_room) {
             source.give_up_spares(&mut removal);
         }
         if removal.removed > 0 {
@@ -135,12 +139,18 @@ impl Pass<'_> {
         let tidied = source.store.objects().and_then(|objects| source.store.tidy_shallow(&objects, &kept));
         // Once more, soon: objects that are lost would make it fail for ever.
         let tidy = tidied.is_ok() || !published;
-        if let Err(err) = tidied {
-            tracing::debug!("cannot tidy the shallow list: {err}");
+        match tidied {
+            Ok(commits) => tracing::debug!(commits, "tidied the shallow list"),
+            Err(err) => tracing::debug!("cannot tidy the shallow list: {err}"),
         }
-        let packs = source.store.usage().packs;
+        let mut usage = source.store.usage();
+        let packs = usage.packs;
         if packs >= source.compaction.not_before {
-            match git::pack::compact(&source.store, &kept, self.deadline.interrupt()) {
+            let compacted = git::pack::compact(&source.store, &kept, self.deadline.interrupt());
+            if !matches!(compacted, Ok(None)) {
+                usage = source.store.usage();
+            }
+            match compacted {
                 Ok(done) => {
                     source.compaction = Compaction::default();
                     if let Some(done) = done {
@@ -151,7 +161,7 @@ impl Pass<'_> {
                 Err(err) => source.compaction.failed(packs, &err, source.store.is_ours()),
             }
         }
-        source.measure_disk();
+        source.tell_disk(usage);
         tidy
     }
 }

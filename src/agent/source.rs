@@ -13,13 +13,14 @@ use super::files;
 use super::retire::Compaction;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
+use crate::git::store::Usage;
 use crate::git::{self, Remote, Store};
 use crate::hooks::Announcer;
 use crate::metrics::{SourceMetrics, Stage};
 use crate::publish::state::{Retired, State, seconds};
 use crate::publish::{self, AtLink, Layout, RootLock, guard, link, retain};
 use crate::tree::durable::Disk;
-use crate::tree::write::{folds_case, holds_modes};
+use crate::tree::volume::{folds_case, holds_modes};
 use crate::tree::{Policy, manifest, verify};
 
 /// One source, opened. Lives in its worker's thread; nobody else touches what it owns.
@@ -64,7 +65,9 @@ pub struct Source {
     /// The published tree was found damaged or gone, and the next publication mends that.
     pub(super) repairing: bool,
     /// The readers' tree, found damaged, as long as it still counts as whole.
-    damaged: Option<PathBuf>,
+    pub(super) damaged: Option<PathBuf>,
+    /// What an earlier process published was looked at.
+    pub(super) seen: bool,
 }
 
 /// The parts that come from outside.
@@ -119,6 +122,7 @@ impl Source {
             verified: verify::Progress::default(),
             repairing: false,
             damaged: None,
+            seen: false,
         };
         source.after_crash();
         let on_disk = |err: publish::Error| Failure::of(Stage::Resolve, &err);
@@ -160,14 +164,7 @@ impl Source {
         {
             tracing::debug!("cannot tidy the folder of `{}`: {err}", path.display());
         }
-        if let Some((commit, tree)) = live(&self.layout)
-            && let Some(reason) = manifest::damage(&tree, &self.layout.store, commit.kind())
-        {
-            tracing::warn!("the published tree is damaged and is built again: {reason}");
-            self.damaged = Some(tree);
-            self.repairing = true;
-        }
-        let disowned = self.disown_damaged();
+        let disowned = self.look_for_damage();
         if let Some(path) = self.config.touch_file.as_ref().filter(|_| live(&self.layout).is_some())
             && let Err(err) = files::touch_if_missed(path, &self.layout.link)
         {
@@ -180,13 +177,6 @@ impl Source {
         }
         self.leftovers = !disowned || !swept.failed.is_empty();
         self.measure_disk();
-    }
-
-    /// Makes the published tree one that does not exist: this pass, or the next one that can, builds it again beside it.
-    pub(super) fn disown(&mut self, tree: &Path) {
-        self.repairing = true;
-        self.damaged = Some(tree.to_owned());
-        self.leftovers |= !self.disown_damaged();
     }
 
     /// Files of the object store that may not be on disk yet, with the folders that name them.
@@ -210,19 +200,6 @@ impl Source {
     /// The files of all packs.
     pub(super) fn objects_on_disk(&self) -> HashSet<PathBuf> {
         inside(&self.store.pack_dir()).collect()
-    }
-
-    /// Makes the tree that was found damaged one that does not exist, so that the next pass builds it again. Whether there is
-    /// nothing left to do.
-    fn disown_damaged(&mut self) -> bool {
-        let Some(tree) = &self.damaged else { return true };
-        let is_live = live(&self.layout).is_some_and(|(_, path)| path == *tree);
-        if is_live && let Err(err) = manifest::disown(tree, &self.layout.store) {
-            tracing::warn!("cannot remove the index of the damaged tree: {err}");
-            return false;
-        }
-        self.damaged = None;
-        true
     }
 
     /// After something failed: what it left goes, what it did not do is done. Whether all of that worked; the next pass tries
@@ -377,7 +354,11 @@ impl Source {
 
     /// Sizes for the metrics.
     pub(super) fn measure_disk(&self) {
-        let usage = self.store.usage();
+        self.tell_disk(self.store.usage());
+    }
+
+    /// The same, with what is known of the object store.
+    pub(super) fn tell_disk(&self, usage: Usage) {
         self.metrics.packs(usage.packs as u64);
         if let Ok(trees) = self.layout.trees() {
             self.metrics.trees(trees.len() as u64);

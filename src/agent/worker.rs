@@ -22,8 +22,8 @@ use crate::config::{OnLocked, SourceConfig};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Remedy;
 use crate::git::diff::Changes;
-use crate::log::escape;
 use crate::metrics::{PassResult, SourceMetrics, Stage};
+use crate::publish::state::Held;
 use crate::publish::{self, Layout};
 use crate::tree::manifest;
 
@@ -79,7 +79,7 @@ pub struct Shared {
 }
 
 /// Makes what a source needs from outside; again when its pass panicked.
-pub type MakeParts = Arc<dyn Fn() -> Parts + Send + Sync>;
+pub type MakeParts = Arc<dyn Fn(&SourceConfig) -> Parts + Send + Sync>;
 
 /// A source's worker. [`Worker::run`] is the body of its thread.
 pub struct Worker {
@@ -249,7 +249,7 @@ impl Worker {
             self.config.clone(),
             self.layout.clone(),
             lock,
-            (self.shared.parts)(),
+            (self.shared.parts)(&self.config),
             self.metrics.clone(),
         )?;
         self.source = Some(opened);
@@ -297,13 +297,11 @@ impl Worker {
                 log_published(report, took);
                 (PassResult::Success, None)
             }
-            Outcome::Rejected { commit, reason } => {
-                tracing::warn!(commit, "rejected: {reason}");
-                (
-                    PassResult::Rejected,
-                    Some(escape(&format!("revision {commit} is held back: {reason}")).into_owned()),
-                )
+            Outcome::Rejected(held) => {
+                tracing::warn!(commit = held.commit, "held back: {}", held.reason);
+                (PassResult::Rejected, Some(shown(held)))
             }
+            Outcome::Held(held) => (PassResult::Noop, Some(shown(held))),
         };
         if let (Outcome::Unchanged, Some(commit)) = (outcome, &live) {
             if self.past.succeeded {
@@ -318,7 +316,10 @@ impl Worker {
         if self.failing.take().is_some() {
             tracing::info!("working again");
         }
-        self.clear_error_file();
+        match outcome {
+            Outcome::Rejected(held) | Outcome::Held(held) => self.write_held(held, now),
+            Outcome::Unchanged | Outcome::Published(_) => self.clear_error_file(),
+        }
         let reference = source.state.published.as_ref().map(|published| published.reference.clone());
         self.shared.board.update(&self.config.name, |status| {
             status.passes += 1;
@@ -347,22 +348,8 @@ impl Worker {
             tracing::debug!(stage, failures, "{line}");
         }
         self.failing = Some(line.clone());
-        if let Some(path) = &self.config.error_file {
-            let report = files::Report {
-                message: format!("{stage} failed"),
-                error: failure.message.clone(),
-                args: files::Args {
-                    source: self.config.name.clone(),
-                    stage: stage.to_owned(),
-                    hint: failure.hint.clone(),
-                    failures,
-                    time: publish::state::seconds(now),
-                },
-            };
-            if let Err(err) = files::write_error(path, &report) {
-                tracing::warn!("cannot write the error file `{}`: {err}", path.display());
-            }
-        }
+        let message = format!("{stage} failed");
+        self.write_error_file(stage, message, &failure.message, failure.hint.as_deref(), failures, now);
         // A remote that has a bad minute while a pod starts must not fail its probe: what is published is what was asked for.
         let serves = matches!(failure.remedy, Remedy::Retry { .. }) && self.serves_what_was_asked();
         self.shared.board.update(&self.config.name, |status| {
@@ -386,6 +373,42 @@ impl Worker {
             })
     }
 
+    /// A revision that is held back is no failure, but somebody wants to know. Written once.
+    fn write_held(&self, held: &Held, now: SystemTime) {
+        let there = self.config.error_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        if !there.is_some_and(|text| text.contains(&held.commit)) {
+            let hint = "what is published stays; `dagsync check` tells all that was found".to_owned();
+            let message = "revision held back".to_owned();
+            self.write_error_file(Stage::Check.name(), message, &shown(held), Some(&hint), 0, now);
+        }
+    }
+
+    fn write_error_file(
+        &self,
+        stage: &str,
+        message: String,
+        error: &str,
+        hint: Option<&str>,
+        failures: u32,
+        now: SystemTime,
+    ) {
+        let Some(path) = &self.config.error_file else { return };
+        let report = files::Report {
+            message,
+            error: error.to_owned(),
+            args: files::Args {
+                source: self.config.name.clone(),
+                stage: stage.to_owned(),
+                hint: hint.map(str::to_owned),
+                failures,
+                time: publish::state::seconds(now),
+            },
+        };
+        if let Err(err) = files::write_error(path, &report) {
+            tracing::warn!("cannot write the error file `{}`: {err}", path.display());
+        }
+    }
+
     fn clear_error_file(&self) {
         if let Some(path) = &self.config.error_file
             && let Err(err) = files::clear_error(path)
@@ -397,6 +420,11 @@ impl Worker {
     fn tell(&self, event: Event) {
         (self.shared.events)(event);
     }
+}
+
+/// A revision that is held back, in one line.
+fn shown(held: &Held) -> String {
+    format!("revision {} is held back: {}", held.commit, held.reason)
 }
 
 /// One line a published revision: what changed, and how long each stage took.

@@ -1,37 +1,106 @@
 //! Is this revision fit to publish?
 //!
-//! The pass asks a [`Gate`] about every new revision, after its objects are here and before anything of it is on disk.
-//! Knows no disk and no remote: what it sees of a revision is a [`Revision`], paths and bytes. Today there is one gate,
-//! which lets everything through; checks come behind this door.
+//! The pass asks a [`Gate`] about every new revision, after its objects are here and before anything of it is on disk; the command
+//! `check` asks the same of a folder. Knows no disk and no remote: what it sees of a revision is a [`Snapshot`], paths and bytes,
+//! and nothing of it is ever run.
+//!
+//! - [`target`]: which Airflow, on which Python.
+//! - [`discover`]: which files that Airflow would load.
+//! - [`python`]: whether Python can compile them, and their syntax trees.
+//! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
+//! - [`finding`]: the table of all that can be found.
+//! - [`checker`]: the check itself.
+//! - [`verdict`]: the policy.
+//! - [`report`]: what is written about it.
 
-use gix::bstr::BStr;
+pub mod checker;
+pub mod dag;
+pub mod discover;
+pub mod finding;
+pub mod python;
+pub mod report;
+pub mod snapshot;
+pub mod target;
+pub mod verdict;
 
-/// A revision as a gate sees it.
-pub trait Revision {
-    /// The commit's id, in hex.
-    fn commit(&self) -> String;
-    /// Every file and link, in the order of git's index.
-    fn paths(&self) -> Box<dyn Iterator<Item = &BStr> + '_>;
-    /// The bytes of a file as they will be on disk, or `None` if there is none at that path.
-    fn read(&self, path: &BStr) -> Option<Vec<u8>>;
+pub use checker::Checker;
+pub use finding::{Code, Finding, Issue, Severity};
+pub use snapshot::Snapshot;
+pub use target::Target;
+
+use gix::bstr::{BStr, BString};
+
+use report::Report;
+use verdict::{Policy, Verdict};
+
+/// What a source is checked for, and what is done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What is done about findings.
+    pub policy: Policy,
+    /// What a revision is checked for.
+    pub target: Target,
+    /// The DAGs folder below the repository's top, without a slash at its end; the top is empty.
+    pub folder: BString,
+    /// A revision that removes more of the DAG files, in percent, is held; 100 = none is.
+    pub max_removed: u8,
+    /// What is done when a branch moves backward.
+    pub on_rewind: OnRewind,
 }
 
-/// What a gate says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Publish it.
-    Pass,
-    /// Hold it back; what is published stays.
-    Reject {
-        /// One line for people.
-        reason: String,
-    },
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            policy: Policy::Gate,
+            target: Target::default(),
+            folder: BString::default(),
+            max_removed: 50,
+            on_rewind: OnRewind::Warn,
+        }
+    }
+}
+
+/// What is done when a branch moves backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRewind {
+    /// Follow.
+    Allow,
+    /// Follow, and say so.
+    Warn,
+    /// Stay.
+    Block,
+}
+
+/// A revision that somebody wants published.
+#[derive(Clone, Copy)]
+pub struct Revision<'a> {
+    /// Its id, in hex.
+    pub commit: &'a str,
+    /// What its author wrote about it.
+    pub message: &'a BStr,
+    /// Its files, of the DAGs folder only.
+    pub files: &'a dyn Snapshot,
+}
+
+/// Calls its argument with the files of a revision.
+pub type Files<'a> = dyn Fn(&mut Looking<'_>) + 'a;
+
+/// What looks at the files of a revision.
+pub type Looking<'a> = dyn FnMut(&dyn Snapshot) + 'a;
+
+/// What readers have.
+#[derive(Clone, Copy)]
+pub struct Published<'a> {
+    /// Its id, in hex.
+    pub commit: &'a str,
+    /// Calls its argument with its files, or not at all if they are not known any more. Costs a walk.
+    pub files: &'a Files<'a>,
 }
 
 /// Decides about revisions. Lives in the worker's thread.
 pub trait Gate: Send {
-    /// Looks at a revision.
-    fn judge(&mut self, revision: &dyn Revision) -> Verdict;
+    /// Looks at a revision that is to take the place of what is published, if anything is.
+    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report;
 }
 
 /// Lets everything through.
@@ -39,7 +108,13 @@ pub trait Gate: Send {
 pub struct Open;
 
 impl Gate for Open {
-    fn judge(&mut self, _revision: &dyn Revision) -> Verdict {
-        Verdict::Pass
+    fn judge(&mut self, revision: Revision<'_>, _published: Option<Published<'_>>) -> Report {
+        Report {
+            target: Target::default(),
+            files: revision.files.entries().len(),
+            dag_files: 0,
+            findings: Vec::new(),
+            verdict: Verdict::Pass,
+        }
     }
 }

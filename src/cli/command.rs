@@ -11,7 +11,7 @@ use crate::config::value::Kind;
 
 /// The names that are commands when they stand first.
 pub(super) const SUBCOMMANDS: &[&str] =
-    &["run", "demo", "probe", "man", "completions", "help", "options-doc"];
+    &["run", "check", "demo", "probe", "man", "completions", "help", "options-doc"];
 
 const ABOUT: &str = "Keeps a directory of Airflow DAGs equal to a ref of a git repository";
 
@@ -39,6 +39,22 @@ pub fn command() -> Command {
         .arg(value("interval", "DURATION", "Pause between two commits [default: 3s]"))
         .arg(value("commits", "NUMBER", "How many commits to make; 0 = for ever [default: 0]"))
         .arg(value("keep-dir", "PATH", "Work in this folder and leave it there"));
+    let formats = ["text", "json", "sarif", "junit", "github", "gitlab"];
+    let check = Command::new("check")
+        .arg(help())
+        .about("Check a DAGs folder as the gate does: exit 0 clean, 1 findings, 64 wrong usage")
+        .arg(Arg::new("folder").value_name("DIR").help("The DAGs folder [default: .]"))
+        .arg(value("against", "DIR|REV", "Errors that this folder or revision has already do not count"))
+        .arg(value("airflow", "VERSION", "For this Airflow, 2.7 to 3.3 [default: 3.3]"))
+        .arg(value("python", "VERSION", "On this Python, 3.8 to 3.15 [default: 3.12]"))
+        .arg(
+            value("ignore-syntax", "SYNTAX", "How `.airflowignore` is read [default: that of the Airflow]")
+                .value_parser(["glob", "regexp"]),
+        )
+        .arg(printing("no-safe-mode", "As Airflow with `dag_discovery_safe_mode = False`"))
+        .arg(printing("untracked", "In a git work tree, check also what git does not track"))
+        .arg(value("format", "FORMAT", "How findings are written [default: text]").value_parser(formats))
+        .arg(printing("list", "Print the files that Airflow would load, one a line"));
     let probe = Command::new("probe")
         .arg(help())
         .about("Ask the agent that runs beside, for exec probes: exit 0 or 1")
@@ -64,6 +80,7 @@ pub fn command() -> Command {
         .arg(printing("man", "Print the manual and exit"))
         .arg(printing("version", "Print the version and exit"))
         .subcommand(Command::new("run").about("Run the agent; the same as no command").args(arguments()))
+        .subcommand(check)
         .subcommand(demo)
         .subcommand(probe)
         .subcommand(completions)

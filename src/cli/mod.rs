@@ -4,6 +4,7 @@
 //! arguments and the surroundings are passed in, texts to print are returned.
 
 pub mod ask;
+pub mod check;
 mod command;
 pub mod demo;
 mod probe;
@@ -11,12 +12,15 @@ mod probe;
 mod tests;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub use check::CheckArgs;
 pub use command::command;
 pub use probe::{Probe, ProbeArgs};
 
@@ -30,6 +34,8 @@ pub enum Command {
     Run(Box<Inputs>),
     /// The demonstration.
     Demo(DemoArgs),
+    /// What the gate would say of a folder.
+    Check(Box<CheckArgs>),
     /// An exec probe: ask the agent that runs beside.
     Probe(ProbeArgs),
     /// Print this and exit 0: help, manual, completions, version, the options page.
@@ -119,6 +125,7 @@ fn subcommand(args: Vec<OsString>, around: &Surroundings) -> Result<Command, Err
     let mut errors = Errors::default();
     let command = match matches.subcommand() {
         Some(("demo", demo)) => Command::Demo(demo_args(demo, around, &mut errors)),
+        Some(("check", check)) => Command::Check(Box::new(check::args(check, around, &mut errors))),
         Some(("probe", probe)) => Command::Probe(probe::args(probe, around, &mut errors)),
         Some(("completions", shell)) => {
             match shell.get_one::<String>("shell").and_then(|name| name.parse().ok()) {
@@ -172,14 +179,27 @@ fn duration(matches: &ArgMatches, name: &str, errors: &mut Errors) -> Option<Dur
         .ok()
 }
 
-/// `/bin/sleep`; `None` = for ever.
+/// `/bin/sleep`, and its exit code; `None` = for ever.
 #[expect(clippy::disallowed_methods, reason = "it is what was asked for")]
-pub fn sleep(time: Option<Duration>) {
+pub fn sleep(time: Option<Duration>) -> u8 {
     match time {
         Some(time) => std::thread::sleep(time),
         None => loop {
             std::thread::park();
         },
+    }
+    0
+}
+
+/// Writes what a command has to say. A pager that was closed early is no error; a full disk is.
+///
+/// # Errors
+/// Of the write.
+pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
     }
 }
 

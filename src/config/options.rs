@@ -1,6 +1,7 @@
 //! The one table of options. Flags, variables, keys of the file, the help, the manual, the completions and
 //! `docs/options.md` all come from it; its rows are in the files below, one for each part of the documentation.
 
+mod check;
 mod connect;
 mod process;
 mod source;
@@ -169,6 +170,7 @@ pub static SECTIONS: &[Section] = &[
     Section { title: "What to sync", opts: source::WHAT },
     Section { title: "When to sync", opts: source::WHEN },
     Section { title: "What is published", opts: source::PUBLISH },
+    Section { title: "What is checked", opts: check::CHECK },
     Section { title: "Logging in", opts: connect::AUTH },
     Section { title: "Connecting", opts: connect::CONNECT },
     Section { title: "Telling others", opts: connect::HOOKS },

@@ -1,5 +1,6 @@
 //! What was said, as the configuration the rest of the house reads.
 
+mod checking;
 mod checks;
 mod source;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::check;
 pub use crate::git::url::RepoUrl;
 pub use crate::git::{AuthConfig, HttpConfig};
 pub use crate::log::LogFormat;
@@ -104,6 +105,8 @@ pub struct SourceConfig {
     pub gc: bool,
     /// `core.autocrlf`, `core.eol` and their like, for what is written to disk.
     pub checkout: CheckoutConfig,
+    /// What a revision is checked for, and what follows.
+    pub check: check::Settings,
     /// Bounds on a tree, checked while it is walked, before anything is written.
     pub limits: Limits,
     /// Where symlinks of a tree may point.

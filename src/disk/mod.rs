@@ -8,6 +8,7 @@
 //! It decides nothing: who calls it knows what may be changed, and what an error means.
 
 mod absent;
+mod below;
 #[cfg(debug_assertions)]
 mod fault;
 mod ours;
@@ -16,14 +17,14 @@ mod points;
 use std::borrow::Borrow;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 
 pub(crate) use absent::{remove_any, rename_if_there};
+pub(crate) use below::Below;
 pub(crate) use ours::{create_ours, make_dirs, write_ours};
 pub use points::Point;
 
@@ -51,11 +52,6 @@ pub(crate) fn around<T>(point: Point, operation: impl FnOnce() -> io::Result<T>)
 /// `rename(2)`.
 pub(crate) fn rename(point: Point, from: &Path, to: &Path) -> io::Result<()> {
     around(point, || fs::rename(from, to))
-}
-
-/// `renameat(2)`, both names below `top`.
-pub(crate) fn rename_at(point: Point, top: &File, from: &Path, to: &Path) -> io::Result<()> {
-    around(point, || Ok(rustix::fs::renameat(top, from, top, to)?))
 }
 
 /// `unlink(2)`.
@@ -88,13 +84,12 @@ pub(crate) fn set_mode(point: Point, path: &Path, mode: u32) -> io::Result<()> {
     around(point, || fs::set_permissions(path, Permissions::from_mode(mode)))
 }
 
-/// `utimensat(2)`, which follows no link; the time since 1970. The time of the last access stays.
-pub(crate) fn set_mtime(point: Point, path: &Path, seconds: i64, nanos: u32) -> io::Result<()> {
-    let times = Timestamps {
+/// Times for `utimensat(2)` that leave the one of the last access as it is.
+fn time_of_last_change(seconds: i64, nanos: u32) -> Timestamps {
+    Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos.into() },
-    };
-    around(point, || Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
 }
 
 /// `fsync(2)` of a folder, or of a file that is open for reading.
@@ -116,13 +111,8 @@ pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
 /// Opens a file to read it: a read, like the one above. Never through a link at its name, and without waiting for a pipe that
 /// somebody put there.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
-    open_to_read_at(CWD, path)
-}
-
-/// The same below `top`.
-pub(crate) fn open_to_read_at(top: impl AsFd, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(top, path, flags, Mode::empty())?))
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Whether files of the volume may share their content, by the kind of its file system: if not, it need not be tried.
@@ -142,12 +132,6 @@ pub(crate) fn create(point: Point, path: &Path, mode: u32) -> io::Result<Writabl
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     around(point, || options.open(path).map(Writable))
-}
-
-/// Makes a file below `top` that must not be there, and follows no link at its name; `mode` minus the umask.
-pub(crate) fn create_at(point: Point, top: &File, path: &Path, mode: u32) -> io::Result<Writable> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    around(point, || Ok(Writable(File::from(rustix::fs::openat(top, path, flags, Mode::from(mode))?))))
 }
 
 /// Makes a file that must not be there, to be written and read; mode 0600 until it is whole.

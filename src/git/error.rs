@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::deadline::Expired;
-use crate::error::{Advice, Remedy};
+use crate::error::{Advice, Cause, Remedy};
 
 /// An error of the stages resolve and fetch.
 #[derive(Debug, thiserror::Error)]
@@ -165,8 +165,8 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         reason: String,
-        /// What a human can do.
-        hint: Option<&'static str>,
+        /// What that comes from, if a human can do something about it.
+        cause: Option<Cause>,
     },
     /// An object that must be in our store is not, or is damaged: fetch again.
     #[error("object store `{}` lacks or cannot read {id}", path.display())]
@@ -251,9 +251,13 @@ impl Advice for Error {
                 "it has {}",
                 similar.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ")
             )),
-            Error::Store { hint, .. } => hint.map(str::to_owned),
+            Error::Store { cause, .. } => cause.map(|cause| cause.hint().to_owned()),
             Error::Empty { .. } => Some("push a first commit".into()),
             _ => None,
         }
+    }
+
+    fn asks_for_room(&self) -> bool {
+        matches!(self, Error::Store { cause: Some(cause), .. } if cause.asks_for_room())
     }
 }

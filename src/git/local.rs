@@ -136,6 +136,8 @@ impl Copy<'_> {
         let mut missing = Vec::new();
         let mut planned: HashSet<ObjectId> = HashSet::new();
         let mut boundary = self.store.shallow()?;
+        // What is asked for whole ends where we have the rest.
+        let whole = if depth.is_none() { self.store.whole(&boundary) } else { HashSet::new() };
         let mut commits: VecDeque<(ObjectId, u32)> = VecDeque::new();
         let mut buf = Vec::new();
         for want in wants {
@@ -143,7 +145,7 @@ impl Copy<'_> {
         }
         let mut seen = HashSet::new();
         while let Some((commit, generation)) = commits.pop_front() {
-            if !seen.insert(commit) {
+            if whole.contains(&commit) || !seen.insert(commit) {
                 continue;
             }
             self.check()?;
@@ -172,6 +174,7 @@ impl Copy<'_> {
                 commits.extend(parents.into_iter().map(|parent| (parent, generation.saturating_add(1))));
             }
         }
+        tracing::debug!(commits = seen.len(), "looked at the history of the upstream");
         Ok((missing, boundary))
     }
 

@@ -13,6 +13,7 @@ mod client;
 pub mod diff;
 mod error;
 mod heard;
+mod history;
 mod http;
 pub mod known;
 mod local;
@@ -24,6 +25,7 @@ mod settings;
 mod smart;
 pub mod store;
 pub mod url;
+pub mod worktree;
 
 pub use error::Error;
 pub use remote::{Fetched, Remote, RemoteRef};

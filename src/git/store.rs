@@ -6,20 +6,23 @@
 //! What a crash leaves: temporary packs, a pack without its index, a stale `shallow.lock`, or a pack whose shallow
 //! lines were not written. [`Store::open`] removes the first three, [`Store::tidy_shallow`] mends the last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gix::bstr::BString;
 use gix::hash::Kind;
 use gix::objs::{CommitRefIter, Exists as _, Find as _};
 use gix::{ObjectId, oid};
 
 use super::bases::Bases;
 use super::error::Error;
+use super::history::Whole;
 use super::pack;
 use crate::disk::{self, Point, make_dirs, remove_any};
+use crate::error::Cause;
 
 /// A handle to read objects with; cheap to clone, one a thread.
 pub type Objects = gix::odb::Handle;
@@ -36,6 +39,8 @@ pub struct Store {
     hash: Kind,
     /// Mode of directories and of read-only files that we make; see `umask`.
     group_write: bool,
+    /// What need not be walked again.
+    pub(super) whole: Whole,
 }
 
 /// What is on disk.
@@ -50,7 +55,7 @@ pub struct Usage {
 impl Store {
     /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
-        let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write };
+        let mut store = Store { dir: dir.to_owned(), hash: Kind::Sha1, group_write, whole: Whole::default() };
         make_dirs(Point::StoreFolderMake, dir, group_write).map_err(|err| store.error(&err))?;
         store.restore()?;
         store.hash = store.configured_hash();
@@ -179,6 +184,30 @@ impl Store {
         Err(Error::NotACommit { remote: remote.to_owned(), id: id.to_string(), kind: "endless tag".into() })
     }
 
+    /// Whether `of` is reached from `descendant`, looking at so many commits at most. What is not here is no way.
+    pub fn is_ancestor(&self, objects: &Objects, of: &oid, descendant: &oid, most: usize) -> bool {
+        let mut queue = VecDeque::from([descendant.to_owned()]);
+        let mut seen = BTreeSet::new();
+        while let Some(commit) = queue.pop_front() {
+            if commit == of {
+                return true;
+            }
+            if seen.len() < most && seen.insert(commit) && objects.exists(&commit) {
+                queue.extend(self.parents(objects, &commit).unwrap_or_default());
+            }
+        }
+        false
+    }
+
+    /// What the author of a commit wrote about it.
+    pub fn message(&self, objects: &Objects, commit: &oid) -> Result<BString, Error> {
+        let mut buf = Vec::new();
+        let data = self.find(objects, commit, &mut buf)?;
+        let commit =
+            gix::objs::CommitRef::from_bytes(data.data, self.hash).map_err(|_| self.damaged(commit))?;
+        Ok(commit.message.to_owned())
+    }
+
     /// When a tag was made, or a commit if the tag is none: seconds since 1970.
     pub fn date(&self, objects: &Objects, id: &oid) -> Result<i64, Error> {
         let mut buf = Vec::new();
@@ -200,66 +229,6 @@ impl Store {
         Ok(seconds.unwrap_or(i64::MIN))
     }
 
-    /// The shallow boundary as it is on disk.
-    pub fn shallow(&self) -> Result<BTreeSet<ObjectId>, Error> {
-        let text = match fs::read_to_string(self.shallow_file()) {
-            Ok(text) => text,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            // Unreadable or not text: whatever it was, it is damaged, and only a fetch mends it.
-            Err(_) => String::new(),
-        };
-        Ok(text.lines().filter_map(|line| ObjectId::from_hex(line.trim().as_bytes()).ok()).collect())
-    }
-
-    /// Rewrites the shallow list to what `kept` commits need: lines of trees long gone go (git and gix keep them for
-    /// ever and send them with every request), and a commit whose parents a crash lost becomes a boundary.
-    pub fn tidy_shallow(&self, objects: &Objects, kept: &[ObjectId]) -> Result<(), Error> {
-        let old = self.shallow()?;
-        let mut new = BTreeSet::new();
-        let mut seen: BTreeSet<ObjectId> = BTreeSet::new();
-        let mut queue: Vec<ObjectId> = kept.iter().filter(|id| objects.exists(id)).copied().collect();
-        // Without open files to spare, nothing seems to be there.
-        if let (true, Some(commit)) = (queue.is_empty(), kept.first()) {
-            return Err(self.damaged(commit));
-        }
-        while let Some(commit) = queue.pop() {
-            if !seen.insert(commit) {
-                continue;
-            }
-            if old.contains(&commit) {
-                new.insert(commit);
-                continue;
-            }
-            let parents = self.parents(objects, &commit)?;
-            if parents.iter().any(|parent| !objects.exists(parent)) {
-                new.insert(commit);
-            } else {
-                queue.extend(parents);
-            }
-        }
-        if new != old {
-            self.write_shallow(&new)?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the shallow list.
-    pub fn write_shallow(&self, boundary: &BTreeSet<ObjectId>) -> Result<(), Error> {
-        let write = || -> io::Result<()> {
-            if boundary.is_empty() {
-                return remove_any(Point::StoreShallowRemove, &self.shallow_file());
-            }
-            let text: String = boundary.iter().map(|id| format!("{id}\n")).collect();
-            let temp = self.dir.join("shallow.lock");
-            let file = disk::create_ours(Point::StoreShallowWrite, &temp, self.group_write)?;
-            file.write_all(Point::StoreShallowWrite, text.as_bytes())?;
-            // After a power cut every git program in the published tree would trip over half a list.
-            file.sync_all(Point::StoreShallowSync)?;
-            disk::rename(Point::StoreShallowRename, &temp, &self.shallow_file())
-        };
-        write().map_err(|err| self.error(&err))
-    }
-
     /// Disk use, for the metrics.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
@@ -273,8 +242,8 @@ impl Store {
 
     /// An error about this store, in words.
     pub fn error(&self, err: &io::Error) -> Error {
-        let hint = crate::error::hint_of(err, &self.dir);
-        Error::Store { path: self.dir.clone(), reason: err.to_string(), hint }
+        let cause = Cause::of(err, &self.dir);
+        Error::Store { path: self.dir.clone(), reason: err.to_string(), cause }
     }
 
     /// An object is missing or cannot be decoded.

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Error, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts,
 };
 
 use super::revision::RevisionInfo;
@@ -83,6 +84,9 @@ struct Inner {
     disk: IntGaugeVec,
     removal_failures: IntCounter,
     repairs: IntCounter,
+    rejected: IntCounterVec,
+    findings: IntGaugeVec,
+    checks: Histogram,
     ref_conflict: IntGauge,
     standby: IntGauge,
 }
@@ -119,10 +123,19 @@ impl SourceMetrics {
             remote: RevisionInfo::new("dagsync_remote_info", "The commit of the ref at the remote", source)?,
             fetched_bytes: counter("dagsync_fetched_bytes_total", "Bytes of fetched packs")?,
             fetched_objects: counter("dagsync_fetched_objects_total", "Objects of fetched packs")?,
-            trees: gauge("dagsync_trees", "Trees on disk, the published one included")?,
+            trees: gauge(
+                "dagsync_trees",
+                "Trees on disk, the published one included, without one kept for the next build",
+            )?,
             packs: gauge("dagsync_packs", "Packs in the object store")?,
             files: gauge("dagsync_files", "Files and links of the published tree")?,
-            disk: IntGaugeVec::new(opts("dagsync_disk_bytes", "Bytes on disk: objects or trees"), &["part"])?,
+            disk: IntGaugeVec::new(
+                opts(
+                    "dagsync_disk_bytes",
+                    "Bytes on disk: objects or trees, without a tree that is kept out of sight for the next build",
+                ),
+                &["part"],
+            )?,
             removal_failures: counter(
                 "dagsync_removal_failures_total",
                 "Removals that failed and are tried again",
@@ -130,6 +143,19 @@ impl SourceMetrics {
             repairs: counter(
                 "dagsync_repairs_total",
                 "Times the published tree was damaged or gone and was built again",
+            )?,
+            rejected: IntCounterVec::new(
+                opts("dagsync_revisions_rejected_total", "Revisions that the gate held back"),
+                &["reason"],
+            )?,
+            findings: IntGaugeVec::new(
+                opts("dagsync_findings", "What the last check of a revision found"),
+                &["severity", "code"],
+            )?,
+            checks: Histogram::with_opts(
+                HistogramOpts::new("dagsync_check_seconds", "Duration of the checks of revisions")
+                    .const_label("source", source)
+                    .buckets(BUCKETS.to_vec()),
             )?,
             ref_conflict: gauge(
                 "dagsync_ref_conflict",
@@ -184,7 +210,7 @@ impl SourceMetrics {
         self.inner.disk.with_label_values(&["objects"]).set(clamp(bytes));
     }
 
-    /// Bytes of the files in all trees.
+    /// Bytes of the files in all trees that readers can see: nobody remembers those of one that is kept for the next build.
     pub fn trees_bytes(&self, bytes: u64) {
         self.inner.disk.with_label_values(&["trees"]).set(clamp(bytes));
     }
@@ -209,6 +235,21 @@ impl SourceMetrics {
         self.inner.repairs.inc();
     }
 
+    /// A revision was checked: the severity and the code of each finding.
+    pub fn checked<'a>(&self, took: Duration, findings: impl Iterator<Item = (&'a str, &'a str)>) {
+        self.inner.checks.observe(took.as_secs_f64());
+        // What was fixed is gone from the page.
+        self.inner.findings.reset();
+        for (severity, code) in findings {
+            self.inner.findings.with_label_values(&[severity, code]).inc();
+        }
+    }
+
+    /// A revision was held back: why, in a word.
+    pub fn rejected(&self, because: &str) {
+        self.inner.rejected.with_label_values(&[because]).inc();
+    }
+
     /// Whether a branch and a different ref are both configured.
     pub fn ref_conflict(&self, conflict: bool) {
         self.inner.ref_conflict.set(conflict.into());
@@ -219,7 +260,7 @@ impl SourceMetrics {
         self.inner.standby.set(standby.into());
     }
 
-    fn collectors(&self) -> [&dyn Collector; 17] {
+    fn collectors(&self) -> [&dyn Collector; 20] {
         let m = &*self.inner;
         [
             &m.passes,
@@ -237,6 +278,9 @@ impl SourceMetrics {
             &m.disk,
             &m.removal_failures,
             &m.repairs,
+            &m.rejected,
+            &m.findings,
+            &m.checks,
             &m.ref_conflict,
             &m.standby,
         ]

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::layout::{AtLink, Layout, children};
 use super::lock::RootLock;
 use super::state::Retired;
-use crate::disk::{self, Point};
+use crate::disk::{self, Below, Point};
 use crate::tree::manifest;
 
 /// What to do with replaced trees.
@@ -222,16 +222,14 @@ fn remove_stubbornly(point: Point, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes every folder below `path` that is ours readable and writable for us. Folders of others stay as they are.
+/// Makes every folder below `path` that is ours readable and writable for us, never through a link. Folders of others stay as they
+/// are.
 fn open_up(path: &Path) {
-    let mut queue = vec![path.to_owned()];
+    let Ok(mut tree) = Below::open(path) else { return };
+    let mut queue = vec![PathBuf::new()];
     while let Some(dir) = queue.pop() {
-        let _ = disk::set_mode(Point::RetireRightsGive, &dir, 0o700);
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                queue.push(entry.path());
-            }
-        }
+        let _ = tree.set_folder_mode(Point::RetireRightsGive, &dir, 0o700);
+        queue.extend(tree.folders_in(&dir).into_iter().flatten());
     }
 }
 
@@ -393,5 +391,22 @@ mod tests {
         fs::set_permissions(deep.parent().unwrap(), fs::Permissions::from_mode(0o500)).unwrap();
         remove_stubbornly(Point::RetireTreeRemove, &dir.path().join("tree")).unwrap();
         assert!(!dir.path().join("tree").exists());
+    }
+
+    #[test]
+    fn rights_are_given_to_folders_of_the_tree_and_to_nothing_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, outside) = (dir.path().join("tree"), dir.path().join("outside"));
+        for folder in [tree.join("real"), outside.join("sub")] {
+            fs::create_dir_all(&folder).unwrap();
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+        open_up(&tree);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&tree.join("real")), mode(&outside.join("sub"))], [0o700, 0o500]);
+        let before = mode(&outside);
+        open_up(&tree.join("link"));
+        assert_eq!([mode(&outside), mode(&outside.join("sub"))], [before, 0o500]);
     }
 }

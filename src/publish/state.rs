@@ -28,6 +28,24 @@ pub struct State {
     /// Trees that were replaced, oldest first.
     #[serde(default)]
     pub retired: Vec<Retired>,
+    /// What the gate held back last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// A revision that was not published, so that it is not looked at again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The commit.
+    pub commit: String,
+    /// Why, in a word.
+    pub because: String,
+    /// Why, in one line for people.
+    pub reason: String,
+    /// What the answer depended on, apart from the commit.
+    pub rules: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
 }
 
 /// What was published last.
@@ -68,8 +86,19 @@ pub struct Passed {
 impl Published {
     /// Whether it is this commit.
     pub fn is(&self, commit: &gix::oid) -> bool {
-        gix::ObjectId::from_hex(self.commit.as_bytes()).is_ok_and(|id| id == commit)
+        is(&self.commit, commit)
     }
+}
+
+impl Held {
+    /// Whether it is this commit.
+    pub fn is(&self, commit: &gix::oid) -> bool {
+        is(&self.commit, commit)
+    }
+}
+
+fn is(hex: &str, commit: &gix::oid) -> bool {
+    gix::ObjectId::from_hex(hex.as_bytes()).is_ok_and(|id| id == commit)
 }
 
 /// A tree that was replaced.
@@ -96,7 +125,7 @@ impl Retired {
 
 impl Default for State {
     fn default() -> Self {
-        State { version: VERSION, published: None, retired: Vec::new() }
+        State { version: VERSION, published: None, retired: Vec::new(), held: None }
     }
 }
 

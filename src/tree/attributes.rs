@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +24,11 @@ use gix::objs::Find;
 use gix_filter::eol::{self, AttributesDigest};
 
 use super::encoding::{self, Encoding};
+use super::pieces::{self, Crlf, Program, Steps};
 use super::walk::read_error;
 use super::{AutoCrlf, CheckoutConfig};
 use super::{Bound, Entry, Error, Kind, Listing, ident};
+use crate::git::pack;
 
 /// git ignores longer lines (`ATTR_MAX_LINE_LENGTH`).
 const LINE_BYTES: usize = 2048;
@@ -181,16 +184,43 @@ impl Conversion {
             && self.line_ends.to_eol(self.config) != Some(eol::Mode::CrLf)
     }
 
+    /// Applies it to the blob `id` when that is too large to be held: `read` hands it on in pieces, from its begin, and is asked up
+    /// to three times.
+    ///
+    /// # Errors
+    /// Those of `read` and of `to`; and when a keyword is so long that it cannot be held either.
+    pub fn apply_in_pieces(
+        &self,
+        id: &gix::oid,
+        read: &mut dyn FnMut(&mut dyn Write) -> Result<(), pack::Error>,
+        to: &mut dyn Write,
+    ) -> Result<(), pack::Error> {
+        let crlf = match self.line_ends.to_eol(self.config) {
+            Some(eol::Mode::CrLf) if self.line_ends.is_auto_text() => Crlf::Auto(self.line_ends, self.config),
+            Some(eol::Mode::CrLf) => Crlf::Always,
+            _ => Crlf::Never,
+        };
+        let encoding = self.encoding.filter(|encoding| *encoding != Encoding::Unknown);
+        pieces::convert(Steps { ident: self.program(), crlf, encoding }, id, read, to)
+    }
+
+    /// git streams unless it needs the whole file, and its two programs differ.
+    fn program(&self) -> Option<Program> {
+        let auto = matches!(self.line_ends, AttributesDigest::TextAuto | AttributesDigest::TextAutoCrlf);
+        let program = if auto || self.encoding.is_some() { Program::Whole } else { Program::Stream };
+        self.ident.then_some(program)
+    }
+
     /// Applies it to the blob `id`.
     pub fn apply<'a>(&self, id: &gix::oid, blob: &'a [u8]) -> Cow<'a, [u8]> {
         let mut bytes = Cow::Borrowed(blob);
-        if self.ident {
-            // git streams unless it needs the whole file, and its two programs differ.
-            let auto = matches!(self.line_ends, AttributesDigest::TextAuto | AttributesDigest::TextAutoCrlf);
-            let expand = if auto || self.encoding.is_some() { ident::whole } else { ident::stream };
-            if let Some(expanded) = expand(&bytes, id) {
-                bytes = Cow::Owned(expanded);
-            }
+        let expanded = match self.program() {
+            Some(Program::Whole) => ident::whole(&bytes, id),
+            Some(Program::Stream) => ident::stream(&bytes, id),
+            None => None,
+        };
+        if let Some(expanded) = expanded {
+            bytes = Cow::Owned(expanded);
         }
         let mut buffer = Vec::new();
         // It fails only if there is no memory for the result, and then everything does.
@@ -238,8 +268,12 @@ fn line_ends(
 }
 
 fn is_attributes(entry: &Entry) -> bool {
-    let name = entry.path.rfind_byte(b'/').map_or(entry.path.as_bytes(), |at| &entry.path[at + 1..]);
-    name == b".gitattributes" && matches!(entry.kind, Kind::File | Kind::Executable)
+    is_name_of_rules(entry.path) && matches!(entry.kind, Kind::File | Kind::Executable)
+}
+
+/// Whether a path is that of a `.gitattributes`, whatever is there.
+pub(super) fn is_name_of_rules(path: &BStr) -> bool {
+    path.strip_suffix(b".gitattributes").is_some_and(|folder| folder.last().is_none_or(|end| *end == b'/'))
 }
 
 /// Whether any assignment in the file can change a byte of anything. `* text=auto`, which most repositories have, can
@@ -269,4 +303,117 @@ fn as_read_by_git(data: &[u8]) -> Vec<u8> {
     let mut out = b"\n".to_vec();
     lines.for_each(|line| out.extend_from_slice(line));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGESTS: [AttributesDigest; 4] = [
+        AttributesDigest::Binary,
+        AttributesDigest::TextCrlf,
+        AttributesDigest::TextAutoCrlf,
+        AttributesDigest::TextAutoInput,
+    ];
+
+    /// Text made of what matters to a conversion, most of it twice and more.
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: &[&[u8]] = &[
+            b"$",
+            b"$Id",
+            b"$Id:",
+            b"$Id: ",
+            b"$Id$",
+            b"$Id: old $",
+            b"I",
+            b"d",
+            b":",
+            b" ",
+            b"\t",
+            b"x",
+            b"\n",
+            b"\n",
+            b"\r\n",
+            b"\x1a",
+            "\u{e9}".as_bytes(),
+            "\u{1f6e9}".as_bytes(),
+            "\u{feff}".as_bytes(),
+        ];
+        let rare: &[&[u8]] = &[b"\0", b"\r", b"\xff", b"\x01", b"$Id\0"];
+        let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let rare: Vec<Vec<u8>> = rare.iter().map(|piece| piece.to_vec()).collect();
+        let piece = prop_oneof![
+            19 => prop::sample::select(pieces),
+            1 => prop::sample::select(rare),
+        ];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_blob_in_pieces_becomes_what_it_becomes_as_a_whole(
+            blob in content(),
+            digest in 0..DIGESTS.len(),
+            ident: bool,
+            encoding in prop::sample::select(vec![None, None, Some("UTF-16"), Some("latin-1"), Some("nonsense")]),
+            cuts in prop::collection::vec(1usize..9, 1..8),
+        ) {
+            let rule = Conversion {
+                line_ends: DIGESTS[digest],
+                ident,
+                encoding: encoding.and_then(|name| encoding::by_name(name.as_bytes())),
+                config: eol::Configuration::default(),
+            };
+            let id = gix::ObjectId::empty_blob(gix::hash::Kind::Sha1);
+            let mut read = |to: &mut dyn Write| {
+                let mut rest = &blob[..];
+                for cut in cuts.iter().cycle() {
+                    let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                    if piece.is_empty() {
+                        break;
+                    }
+                    to.write_all(piece).map_err(pack::Error::Output)?;
+                    rest = after;
+                }
+                Ok(())
+            };
+            let mut pieces = Vec::new();
+            rule.apply_in_pieces(&id, &mut read, &mut pieces).unwrap();
+            let whole = rule.apply(&id, &blob);
+            prop_assert_eq!(pieces.as_bstr(), whole.as_bstr());
+        }
+    }
+
+    #[test]
+    fn errors_of_who_reads_and_of_who_writes_come_through() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(rustix::io::Errno::NOSPC.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let id = gix::ObjectId::empty_blob(gix::hash::Kind::Sha1);
+        for (line_ends, encoding) in
+            [(AttributesDigest::TextAutoCrlf, None), (AttributesDigest::Binary, Some("UTF-16"))]
+        {
+            let encoding = encoding.and_then(|name: &str| encoding::by_name(name.as_bytes()));
+            let rule = Conversion { line_ends, ident: true, encoding, config: eol::Configuration::default() };
+            let mut whole = |to: &mut dyn Write| to.write_all(b"a\n").map_err(pack::Error::Output);
+            let full = rule.apply_in_pieces(&id, &mut whole, &mut Full);
+            assert!(matches!(full, Err(pack::Error::Output(_))), "{full:?}");
+            let mut half = |to: &mut dyn Write| {
+                to.write_all(b"a\n").map_err(pack::Error::Output)?;
+                Err(pack::Error::Damaged("half".into()))
+            };
+            let damaged = rule.apply_in_pieces(&id, &mut half, &mut std::io::sink());
+            assert!(matches!(damaged, Err(pack::Error::Damaged(_))), "{damaged:?}");
+        }
+    }
 }

@@ -111,6 +111,14 @@ pub(super) fn by_name(name: &[u8]) -> Option<Encoding> {
 }
 
 impl Encoding {
+    fn without_mark(self) -> Encoding {
+        match self {
+            Encoding::Utf16 { big, .. } => Encoding::Utf16 { big, bom: false },
+            Encoding::Utf32 { big, .. } => Encoding::Utf32 { big, bom: false },
+            other => other,
+        }
+    }
+
     /// Encodes a file. `None` if it cannot be: it is no UTF-8, or has a character that the encoding lacks.
     pub(super) fn encode(self, src: &[u8]) -> Option<Vec<u8>> {
         if self == Encoding::Unknown {
@@ -142,6 +150,36 @@ impl Encoding {
             Encoding::Table(table, except) => encode_by_table(text, table, except),
             Encoding::Unknown => None,
         }
+    }
+}
+
+/// Encodes a text that comes in pieces: each character stands for itself, only the mark is of the whole.
+pub(super) struct Encoder {
+    encoding: Encoding,
+    /// The begin of a character whose end is in the next piece.
+    begun: Vec<u8>,
+}
+
+impl Encoder {
+    pub(super) fn new(encoding: Encoding) -> Encoder {
+        Encoder { encoding, begun: Vec::new() }
+    }
+
+    /// Adds a piece to `out`, of which nothing may come after the `last` one. `None` as of [`Encoding::encode`].
+    pub(super) fn push(&mut self, piece: &[u8], last: bool, out: &mut Vec<u8>) -> Option<()> {
+        self.begun.extend_from_slice(piece);
+        let whole = match std::str::from_utf8(&self.begun) {
+            Ok(text) => text.len(),
+            Err(err) if err.error_len().is_none() && !last => err.valid_up_to(),
+            Err(_) => return None,
+        };
+        // An empty file gets no mark.
+        if whole > 0 {
+            out.append(&mut self.encoding.encode(&self.begun[..whole])?);
+            self.encoding = self.encoding.without_mark();
+        }
+        self.begun.drain(..whole);
+        Some(())
     }
 }
 

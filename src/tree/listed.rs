@@ -6,7 +6,7 @@ use gix::index::entry::Mode;
 use gix::index::{Entry as IndexEntry, State};
 use gix::objs::Kind as ObjectKind;
 
-use super::attributes::Converter;
+use super::attributes::{Converter, is_name_of_rules};
 use super::{CheckoutConfig, Entry, Kind, Limits, Policy, Symlinks, walk};
 use crate::deadline::Deadline;
 use crate::git::store::Objects;
@@ -86,10 +86,7 @@ pub(super) fn converter(
     objects: &Objects,
     checkout: CheckoutConfig,
 ) -> Result<Option<Converter>, ()> {
-    let rules = state.entries().iter().filter(|entry| {
-        let path = entry.path(state);
-        path == ".gitattributes" || path.ends_with(b"/.gitattributes")
-    });
+    let rules = state.entries().iter().filter(|entry| is_name_of_rules(entry.path(state)));
     let rules = rules.filter_map(|entry| {
         let kind = kind_of(entry.mode)?;
         Some(Entry { path: entry.path(state), kind, id: entry.id, size: 0 })

@@ -8,6 +8,7 @@ use gix::bstr::{BStr, ByteSlice as _};
 use gix::hash::Kind as HashKind;
 
 use super::Kind;
+use super::attributes::is_name_of_rules;
 
 /// One file, link or submodule of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +61,10 @@ impl Listing {
     /// Adds the next entry in the order of the index. It is the caller's to check.
     pub(super) fn push(&mut self, entry: Entry<'_>) {
         let Entry { path, kind, id, size } = entry;
-        let name = path.rsplit(|byte| *byte == b'/').next();
         self.bytes = self.bytes.saturating_add(size);
         self.has_symlinks |= kind == Kind::Symlink;
         self.has_submodules |= kind == Kind::Submodule;
-        self.has_attributes |=
-            name == Some(b".gitattributes") && matches!(kind, Kind::File | Kind::Executable);
+        self.has_attributes |= matches!(kind, Kind::File | Kind::Executable) && is_name_of_rules(path);
         self.paths.extend_from_slice(path);
         self.ends.push(self.paths.len() as u64);
         self.ids.extend_from_slice(id.as_bytes());

@@ -13,7 +13,8 @@ use gix::{ObjectId, oid};
 
 use super::index::{self, Index};
 use super::{Kind, Listing};
-use crate::disk::{self, Point, create_ours, write_ours};
+use crate::disk::{self, Below, Point, create_ours, write_ours};
+use crate::git::cause::of_the_disk;
 use crate::path::relative;
 
 /// The metadata folder of a tree, by the name in the tree's `.git` file; `None` if there is none, or none that we can see.
@@ -43,33 +44,73 @@ pub fn metadata_of(tree: &Path, store: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
+/// Why a manifest cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The tree names no metadata, or such as is not there.
+    NoMetadata,
+    /// There is no index, or it is none of ours or git's: why.
+    Index(String),
+    /// The disk does not say, now: why. That is no damage of the tree.
+    Disk(String),
+}
+
+/// The manifest of a tree whose store has ids of this kind, with all that git may have noted in it. Its own checksum is not
+/// looked at.
+pub fn read(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Result<gix::index::File, Unreadable> {
+    let options = gix::index::decode::Options::default();
+    gix::index::File::at(index_of(tree, store)?, hash, false, options).map_err(unreadable)
+}
+
+/// The same for whoever holds it while a tree is built: in less memory, without git's notes. A damaged one, or one of another
+/// hash, is as good as none: the tree is then built from nothing.
+pub fn read_to_hold(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Index> {
+    Index::read(&index_of(tree, store).ok()?, hash)
+}
+
+fn index_of(tree: &Path, store: &Path) -> Result<PathBuf, Unreadable> {
+    let admin = metadata_of(tree, store).map_err(|err| Unreadable::Disk(err.to_string()))?;
+    admin.map(|admin| admin.join("index")).ok_or(Unreadable::NoMetadata)
+}
+
+fn unreadable(err: gix::Error) -> Unreadable {
+    match of_the_disk(&err) {
+        Some(err) => Unreadable::Disk(err.to_string()),
+        None => Unreadable::Index(err.probable_cause().to_string()),
+    }
+}
+
 /// The commit that the tree's metadata names.
 pub fn commit_of(tree: &Path, store: &Path) -> Option<ObjectId> {
-    let head = fs::read_to_string(admin_of(tree, store)?.join("HEAD")).ok()?;
+    head_of(&admin_of(tree, store)?)
+}
+
+fn head_of(admin: &Path) -> Option<ObjectId> {
+    let head = fs::read_to_string(admin.join("HEAD")).ok()?;
     ObjectId::from_hex(head.trim().as_bytes()).ok()
 }
 
 /// Whether the tree is whole: its index exists, and it was made for `commit`.
 pub fn is_complete(tree: &Path, store: &Path, commit: &oid) -> bool {
     let Some(admin) = admin_of(tree, store) else { return false };
-    let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
-    let head = gix::ObjectId::from_hex(head.trim().as_bytes());
-    head.is_ok_and(|head| head == commit) && header(&admin).is_some()
+    head_of(&admin).is_some_and(|head| head == commit) && header(&admin).is_some()
 }
 
-/// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `None`
-/// if nothing is. For the start, after which nobody but us writes: a machine that lost power, or a full disk, leaves empty files
+/// What is wrong with a tree that claims to be whole, found by looking at its index and at every entry's kind and size; `Ok(None)`
+/// if nothing is, and an error in words if the disk does not say: that is no damage. For the start, after which nobody but us writes: a machine that lost power, or a full disk, leaves empty files
 /// under names that are right.
-pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String> {
-    let Some(admin) = admin_of(tree, store) else { return Some("its metadata is gone".into()) };
-    let index = match gix::index::File::at(admin.join("index"), hash, false, Default::default()) {
+pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Result<Option<String>, String> {
+    let read = read(tree, store, hash).and_then(|index| {
+        index.verify_integrity().map_err(unreadable)?;
+        Ok(index)
+    });
+    let index = match read {
         Ok(index) => index,
-        Err(err) => return Some(format!("its index cannot be read: {}", err.probable_cause())),
+        Err(Unreadable::NoMetadata) => return Ok(Some("its metadata is gone".into())),
+        Err(Unreadable::Index(reason)) => return Ok(Some(format!("its index is damaged: {reason}"))),
+        Err(Unreadable::Disk(reason)) => return Err(reason),
     };
-    if let Err(err) = index.verify_integrity() {
-        return Some(format!("its index is damaged: {}", err.probable_cause()));
-    }
-    index.entries().iter().find_map(|entry| {
+    let damage = index.entries().iter().find_map(|entry| {
         // Submodules are folders with a life of their own, and what is outside a sparse checkout is not there.
         if entry.mode == Mode::COMMIT || entry.mode == Mode::DIR || entry.flags.contains(Flags::SKIP_WORKTREE)
         {
@@ -89,14 +130,16 @@ pub fn damage(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<String
             Ok(_) => return None,
         };
         Some(format!("`{path}`: {what}"))
-    })
+    });
+    Ok(damage)
 }
 
 /// Makes a damaged tree one that does not exist: it is built again, beside it, and readers keep it until then.
 pub fn disown(tree: &Path, store: &Path) -> io::Result<()> {
-    match admin_of(tree, store) {
-        Some(admin) => disk::remove_file(Point::TreeIndexDisown, &admin.join("index")),
-        None => Ok(()),
+    let Some(admin) = metadata_of(tree, store)? else { return Ok(()) };
+    match disk::remove_file(Point::TreeIndexDisown, &admin.join("index")) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -125,12 +168,14 @@ pub fn prepare(
     write_ours(Point::TreeAdminGitdir, &admin.join("gitdir"), back, group_write)?;
     let gitdir = relative(place, &admin);
     // In a spare it may be anything by now, also a link to a file of somebody.
-    match disk::remove_file(Point::TreeGitfileRemove, &new.join(".git")) {
+    let (mut tree, name) = (Below::open(new)?, Path::new(".git"));
+    match tree.remove_file(Point::TreeGitfileRemove, name) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
-    let to = format!("gitdir: {}\n", gitdir.display());
-    write_ours(Point::TreeGitfileWrite, &new.join(".git"), to, group_write)?;
+    let file = tree.create(Point::TreeGitfileWrite, name, 0o644)?;
+    file.open_for_group(Point::TreeGitfileWrite, group_write)?;
+    file.write_all(Point::TreeGitfileWrite, format!("gitdir: {}\n", gitdir.display()).as_bytes())?;
     Ok(admin)
 }
 

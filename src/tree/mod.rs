@@ -19,6 +19,7 @@ use crate::error::{Advice, Remedy};
 
 pub mod attributes;
 mod collide;
+mod comparison;
 pub mod durable;
 mod encoding;
 mod ident;
@@ -29,12 +30,14 @@ mod listing;
 pub mod manifest;
 mod names;
 mod parallel;
+mod pieces;
 pub mod plan;
 pub mod recycle;
 mod settings;
 pub mod space;
 pub mod survey;
 pub mod verify;
+pub mod volume;
 mod walk;
 pub mod write;
 

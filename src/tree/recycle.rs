@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::ObjectId;
-use gix::bstr::{BStr, BString};
+use gix::bstr::BString;
 
-use super::attributes::Converter;
+use super::attributes::{Converter, is_name_of_rules};
 use super::durable::Touched;
 use super::index::Index;
 use super::plan::{Mtime, later, plan};
@@ -85,7 +85,7 @@ pub fn look(
 
 fn see_whole(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
     let at = Instant::now();
-    let manifest = read_manifest(tree, store, hash)?;
+    let manifest = manifest::read_to_hold(tree, store, hash)?;
     let survey = survey::survey(tree, &manifest, deadline);
     let whole = true;
     let survey =
@@ -96,7 +96,7 @@ fn see_whole(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadli
 /// Only times are taken from the files of the readers' tree, and those are in its manifest.
 fn see_current(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Seen> {
     let at = Instant::now();
-    let manifest = read_manifest(tree, store, hash)?;
+    let manifest = manifest::read_to_hold(tree, store, hash)?;
     let (whole, survey) = (false, survey::folders(tree, &manifest).ok()?);
     Some(Seen { tree: tree.to_owned(), at, whole, manifest, survey, cleared: Vec::new() })
 }
@@ -306,11 +306,6 @@ impl Job<'_> {
     }
 }
 
-/// A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
-fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Index> {
-    Index::read(&manifest::admin_of(tree, store)?.join("index"), hash)
-}
-
 /// The manifest first, then the rest.
 fn remove_admin(admin: &Path) -> io::Result<()> {
     match disk::remove_file(Point::TreeSpareIndex, &admin.join("index")) {
@@ -322,9 +317,8 @@ fn remove_admin(admin: &Path) -> io::Result<()> {
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.
 fn same_attributes(manifest: &Index, listing: &Listing) -> bool {
-    let is_rule = |path: &BStr| path == ".gitattributes" || path.ends_with(b"/.gitattributes");
-    let before = manifest.entries().filter(|entry| is_rule(entry.path));
-    let after = listing.entries().filter(|entry| is_rule(entry.path));
+    let before = manifest.entries().filter(|entry| is_name_of_rules(entry.path));
+    let after = listing.entries().filter(|entry| is_name_of_rules(entry.path));
     before.map(|entry| (entry.path, entry.id.to_owned())).eq(after.map(|entry| (entry.path, entry.id)))
 }
 

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::Kind;
 use super::index::{Index, Record};
+use super::listed::kind_of;
 use super::parallel::on_all_cores;
 use super::plan::{Known, Mtime, OnDisk, parent};
 use super::write::join;
@@ -148,7 +149,8 @@ impl Survey {
             let mtime = entry.mtime();
             Known {
                 path: entry.path,
-                kind: kind_of(entry.mode),
+                // A sparse index was refused, and no other has other modes.
+                kind: kind_of(entry.mode).unwrap_or(Kind::File),
                 id: entry.id,
                 mtime: Mtime { seconds: mtime.secs.into(), nanos: mtime.nsecs },
                 intact: *intact && usable,
@@ -283,13 +285,4 @@ fn is_intact(entry: &Record<'_>, found: &Stat) -> bool {
 
 fn mtime_of(stat: &Stat) -> Mtime {
     Mtime { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
-}
-
-pub(super) fn kind_of(mode: Mode) -> Kind {
-    match mode {
-        Mode::FILE_EXECUTABLE => Kind::Executable,
-        Mode::SYMLINK => Kind::Symlink,
-        Mode::COMMIT => Kind::Submodule,
-        _ => Kind::File,
-    }
 }

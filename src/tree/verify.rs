@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -23,13 +23,15 @@ use gix::index::{Entry as IndexEntry, State};
 use gix::objs::Kind as ObjectKind;
 
 use super::attributes::{Conversion, Converter};
+use super::comparison::Comparison;
 use super::listed::{converter, kind_of, knows, lists_the_commit};
+use super::manifest::Unreadable;
 use super::plan::parent;
 use super::write::join;
 use super::{CheckoutConfig, Kind, Limits, manifest, shown};
 use crate::deadline::Deadline;
 use crate::disk::open_to_read;
-use crate::git::pack::read_blob;
+use crate::git::pack::{self, WORTH_STREAMING, read_blob, stream_blob};
 use crate::git::store::Objects;
 
 /// The permissions that `fsGroup` leaves alone.
@@ -131,13 +133,16 @@ pub fn part(
     deadline: &Deadline,
 ) -> Vec<Damage> {
     let of_index = |what: String| vec![Damage { path: ".git".into(), what }];
-    let Some(admin) = manifest::admin_of(subject.tree, subject.store) else {
-        return of_index("does not name its metadata".into());
-    };
-    let options = gix::index::decode::Options::default();
-    let state = match gix::index::File::at(admin.join("index"), subject.commit.kind(), false, options) {
+    let state = match manifest::read(subject.tree, subject.store, subject.commit.kind()) {
         Ok(file) => file.into_parts().0,
-        Err(err) => return of_index(format!("names an index that cannot be read: {}", err.probable_cause())),
+        Err(Unreadable::NoMetadata) => return of_index("does not name its metadata".into()),
+        Err(Unreadable::Disk(reason)) => {
+            tracing::debug!("cannot verify `{}`: its index: {reason}", subject.tree.display());
+            return Vec::new();
+        }
+        Err(Unreadable::Index(reason)) => {
+            return of_index(format!("names an index that cannot be read: {reason}"));
+        }
     };
     let listed = |root: &ObjectId| lists_the_commit(&state, root, objects, subject.limits, deadline);
     if !subject.root.as_ref().is_none_or(listed) {
@@ -333,7 +338,7 @@ impl Look<'_> {
             Err(()) => return true,
         };
         let read = match rule.filter(|rule| !rule.is_identity()) {
-            Some(rule) => self.converted(entry, rule, file),
+            Some(rule) => self.converted(entry, rule, file, meta.len()),
             None => self.plain(entry, file, partial),
         };
         read.unwrap_or_else(|err| {
@@ -394,19 +399,32 @@ impl Look<'_> {
     }
 
     /// A file whose bytes are made from the blob's.
-    fn converted(&mut self, entry: &IndexEntry, rule: Conversion, file: &Path) -> io::Result<bool> {
-        let mut blob = Vec::new();
-        if let Err(err) = read_blob(self.objects, &entry.id, &mut blob, self.deadline.interrupt()) {
-            tracing::debug!("cannot verify a file: its blob {} cannot be read: {err}", entry.id);
-            return Ok(true);
-        }
-        let wanted = rule.apply(&entry.id, &blob);
-        // One byte more shows a file that is too long, however long it is.
-        let mut found = Vec::new();
-        open_to_read(file)?.take(wanted.len() as u64 + 1).read_to_end(&mut found)?;
-        self.bytes = self.bytes.saturating_sub(found.len() as u64);
-        if *found != *wanted {
-            self.report(entry.path(self.state), "has other content");
+    fn converted(
+        &mut self,
+        entry: &IndexEntry,
+        rule: Conversion,
+        file: &Path,
+        size: u64,
+    ) -> io::Result<bool> {
+        let mut found = Comparison::with(open_to_read(file)?);
+        let interrupt = self.deadline.interrupt();
+        let read = if size > WORTH_STREAMING {
+            let mut read =
+                |to: &mut dyn Write| stream_blob(self.objects, &entry.id, to, interrupt).map(|_| ());
+            rule.apply_in_pieces(&entry.id, &mut read, &mut found)
+        } else {
+            let mut blob = Vec::new();
+            let read = read_blob(self.objects, &entry.id, &mut blob, interrupt);
+            read.and_then(|()| found.write_all(&rule.apply(&entry.id, &blob)).map_err(pack::Error::Output))
+        };
+        self.bytes = self.bytes.saturating_sub(found.bytes());
+        let differs = found.finish()?;
+        match read {
+            Ok(()) if differs => self.report(entry.path(self.state), "has other content"),
+            Ok(()) => {}
+            Err(err) => {
+                tracing::debug!("cannot verify a file: its blob {} cannot be read: {err}", entry.id);
+            }
         }
         Ok(true)
     }

@@ -19,8 +19,7 @@ use gix::objs::tree::EntryRef;
 use gix::objs::{Find, FindHeader, TreeRefIter};
 
 use super::index::{Index, Record};
-use super::{Bound, Entry, Error, Kind, Listing, Policy, collide, links, names};
-use super::{Limits, survey};
+use super::{Bound, Entry, Error, Kind, Limits, Listing, Policy, collide, links, listed, names};
 
 /// `NAME_MAX` of every file system in use.
 const NAME_BYTES: usize = 255;
@@ -240,7 +239,9 @@ impl<O: Find + FindHeader> Walk<'_, O> {
             self.entries += 1;
             self.path.clear();
             self.path.extend_from_slice(path);
-            self.list(entry.id.to_owned(), survey::kind_of(entry.mode), entry.size().into())?;
+            // A manifest of ours has no other modes.
+            let kind = listed::kind_of(entry.mode).unwrap_or(Kind::File);
+            self.list(entry.id.to_owned(), kind, entry.size().into())?;
             rest.skip();
         }
         self.earlier = Some(rest);

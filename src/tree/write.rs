@@ -1,14 +1,14 @@
 //! Carries out a plan: turns a spare (or an empty folder) into the next tree, on all cores.
 //!
-//! The folder is private while this runs: no reader finds it, its manifest is gone, and the lock keeps other agents out. Every name in
-//! the listing was checked, and no link of the listing is the parent of another entry; what stands in the way was removed
-//! before. Files are created, never opened for writing, and renamed over what was there: whoever still has an old one open keeps
-//! its content. A crash leaves a private folder that the next start removes.
+//! The folder is private while this runs: no reader finds it, its manifest is gone, and the lock keeps other agents out. But who
+//! was in the spare before can still be in it, so every change is made in a folder that was opened through no link (`disk::Below`).
+//! Every name in the listing was checked, and no link of the listing is the parent of another entry; what stands in the way was
+//! removed before. Files are created, never opened for writing, and renamed over what was there: whoever still has an old one open
+//! keeps its content. A crash leaves a private folder that the next start removes.
 
-use std::fs::{self, File};
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use super::plan::{Mtime, Plan, Work};
 use super::space::Shortage;
 use super::{Entry, Kind, Listing};
 use crate::deadline::{Deadline, Expired};
-use crate::disk::{self, Point, Writable};
+use crate::disk::{Below, Point, Writable};
 use crate::error::{Advice, NO_ROOM, OnDisk, Remedy};
 use crate::git::order::in_pack_order;
 use crate::git::pack::{self, WORTH_STREAMING};
@@ -98,43 +98,52 @@ impl Apply<'_> {
         converter: Option<&Converter>,
         dir: &Path,
     ) -> Result<Vec<(usize, Stat)>, Error> {
-        self.clear(dir)?;
+        let mut tree = Below::open(dir).map_err(failed("open the folder", dir))?;
+        self.clear(&mut tree, dir)?;
         for folder in self.plan.make_folders.iter().filter(|folder| !folder.is_empty()) {
-            self.folder(&join(dir, folder.as_ref()))?;
+            self.folder(&mut tree, dir, to_path(folder.as_ref()))?;
         }
-        let mut done = self.write(objects, converter, dir)?;
+        let mut done = self.write(objects, converter, &tree, dir)?;
         for work in &self.plan.retime {
-            let path = join(dir, self.listing.entry(work.entry).path);
-            set_mtime(Point::TreeKeptTime, &path, work.mtime).map_err(failed("set the time of", &path))?;
-            done.push((work.entry, stat(&path)?));
+            let path = to_path(self.listing.entry(work.entry).path);
+            set_mtime(&mut tree, Point::TreeKeptTime, path, work.mtime).map_err(below(
+                "set the time of",
+                dir,
+                path,
+            ))?;
+            done.push((work.entry, stat(&mut tree, path).map_err(below("look at", dir, path))?));
         }
         for (folder, mtime) in self.plan.folders.iter().filter(|_| self.set_times) {
-            let path = join(dir, folder.as_ref());
-            set_mtime(Point::TreeFolderTime, &path, *mtime).map_err(failed("set the time of", &path))?;
+            let path = to_path(folder.as_ref());
+            set_mtime(&mut tree, Point::TreeFolderTime, path, *mtime).map_err(below(
+                "set the time of",
+                dir,
+                path,
+            ))?;
         }
         Ok(done)
     }
 
     /// Removes what the new tree does not have.
-    fn clear(&self, dir: &Path) -> Result<(), Error> {
+    fn clear(&self, tree: &mut Below, dir: &Path) -> Result<(), Error> {
         for path in &self.plan.remove {
-            let path = join(dir, path.as_ref());
-            tolerate_absence(disk::remove_file(Point::TreeStaleRemove, &path))
-                .map_err(failed("remove", &path))?;
+            let path = to_path(path.as_ref());
+            tolerate_absence(tree.remove_file(Point::TreeStaleRemove, path))
+                .map_err(below("remove", dir, path))?;
         }
         for folder in &self.plan.remove_folders {
-            let path = join(dir, folder.as_ref());
-            tolerate_absence(disk::remove_dir(Point::TreeStaleRmdir, &path))
-                .map_err(failed("remove", &path))?;
+            let path = to_path(folder.as_ref());
+            tolerate_absence(tree.remove_dir(Point::TreeStaleRmdir, path))
+                .map_err(below("remove", dir, path))?;
         }
         Ok(())
     }
 
-    fn folder(&self, path: &Path) -> Result<(), Error> {
-        disk::create_dir(Point::TreeFolderMake, path).map_err(failed("make the folder", path))?;
+    fn folder(&self, tree: &mut Below, dir: &Path, path: &Path) -> Result<(), Error> {
+        tree.create_dir(Point::TreeFolderMake, path).map_err(below("make the folder", dir, path))?;
         if self.group_write {
-            disk::set_mode(Point::TreeFolderMode, path, crate::umask::apply(0o775, true))
-                .map_err(failed("make group-writable", path))?;
+            tree.set_folder_mode(Point::TreeFolderMode, path, crate::umask::apply(0o775, true))
+                .map_err(below("make group-writable", dir, path))?;
         }
         Ok(())
     }
@@ -143,17 +152,15 @@ impl Apply<'_> {
         &self,
         objects: &Objects,
         converter: Option<&Converter>,
+        tree: &Below,
         dir: &Path,
     ) -> Result<Vec<(usize, Stat)>, Error> {
         let works = &self.plan.write;
         if works.is_empty() {
             return Ok(Vec::new());
         }
-        // Names are looked up from here, so that no file costs a walk from the root of the file system.
-        let top = File::open(dir).map_err(failed("open the folder", dir))?;
         let order = in_pack_order(objects, works.iter().map(|work| self.listing.entry(work.entry).id));
-        let from = self.from.and_then(|from| File::open(from).ok());
-        let large = Mutex::new(());
+        let from = self.from.and_then(|from| Below::open(from).ok());
         let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::with_capacity(works.len() + self.plan.retime.len()));
@@ -164,9 +171,8 @@ impl Apply<'_> {
                 objects,
                 converter,
                 dir,
-                top: &top,
+                tree: tree.clone(),
                 reflinks,
-                large: &large,
                 blob: Vec::new(),
             };
             let mut done = Vec::with_capacity(BATCH);
@@ -198,16 +204,14 @@ struct Writer<'a> {
     converter: Option<Converter>,
     dir: &'a Path,
     /// The same, open.
-    top: &'a File,
+    tree: Below,
     reflinks: Reflinks<'a>,
-    /// Held by who has a large blob in memory.
-    large: &'a Mutex<()>,
     blob: Vec<u8>,
 }
 
 /// Files that share the content of those that readers have.
 struct Reflinks<'a> {
-    from: Option<&'a File>,
+    from: Option<&'a Below>,
     /// It was tried, and this file system or this pair of folders cannot.
     impossible: &'a AtomicBool,
 }
@@ -216,7 +220,7 @@ impl Reflinks<'_> {
     /// Whether `file` has now the content of the readers' file at `path`, as it was looked at.
     fn make(&self, file: &Writable, path: &Path, mtime: Mtime) -> bool {
         let Some(from) = self.from.filter(|_| !self.impossible.load(Ordering::Relaxed)) else { return false };
-        let Ok(other) = disk::open_to_read_at(from, path) else { return false };
+        let Ok(other) = from.open_to_read(path) else { return false };
         let is_it = Metadata::from_file(&other).is_ok_and(|meta| {
             let stat = stat_of(&meta);
             meta.is_file() && (i64::from(stat.mtime.secs), stat.mtime.nsecs) == (mtime.seconds, mtime.nanos)
@@ -243,34 +247,30 @@ impl Writer<'_> {
 
     /// Writes the content of an entry.
     fn pour(&mut self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
-        if entry.size > WORTH_STREAMING && self.is_unconverted(entry) {
+        if entry.size > WORTH_STREAMING {
             return self.stream(entry, file);
         }
-        // What is converted is held whole, twice: one large file at a time, not one a thread.
-        let _alone = (entry.size > WORTH_STREAMING)
-            .then(|| self.large.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         self.read(entry)?;
         let bytes = match &mut self.converter {
             Some(converter) => converter.convert(entry.path, entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
-        let written = file.write_all(Point::TreeFileWrite, &bytes);
-        if entry.size > WORTH_STREAMING {
-            drop(bytes);
-            self.blob = Vec::new();
-        }
-        written.map_err(failed("write", &join(self.dir, entry.path)))
-    }
-
-    fn is_unconverted(&mut self, entry: &Entry<'_>) -> bool {
-        self.converter.as_mut().is_none_or(|converter| converter.rule(entry.path).is_identity())
+        let path = to_path(entry.path);
+        file.write_all(Point::TreeFileWrite, &bytes).map_err(below("write", self.dir, path))
     }
 
     /// The same for a blob that is too large to be held.
-    fn stream(&self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
+    fn stream(&mut self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
+        let interrupt = self.apply.deadline.interrupt();
+        let mut read =
+            |to: &mut dyn Write| pack::stream_blob(&self.objects, &entry.id, to, interrupt).map(|_| ());
         let mut out = file.at(Point::TreeFileWrite);
-        let poured = pack::stream_blob(&self.objects, &entry.id, &mut out, self.apply.deadline.interrupt());
-        poured.map(|_| ()).map_err(|err| self.unread(entry, err))
+        let rule = self.converter.as_mut().map(|converter| converter.rule(entry.path));
+        let poured = match rule.filter(|rule| !rule.is_identity()) {
+            Some(rule) => rule.apply_in_pieces(&entry.id, &mut read, &mut out),
+            None => read(&mut out),
+        };
+        poured.map_err(|err| self.unread(entry, err))
     }
 
     fn unread(&self, entry: &Entry<'_>, err: pack::Error) -> Error {
@@ -295,65 +295,63 @@ impl Writer<'_> {
 
     fn link(&mut self, entry: &Entry<'_>, work: &Work) -> Result<Stat, Error> {
         self.read(entry)?;
-        let path = join(self.dir, entry.path);
+        let path = to_path(entry.path);
+        let whole = |doing| below(doing, self.dir, path);
         let target = to_path(self.blob.as_bstr());
-        let made = match disk::symlink(Point::TreeLinkMake, target, &path) {
+        let made = match self.tree.symlink(Point::TreeLinkMake, target, path) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
-                let temp = self.dir.join(beside(to_path(entry.path)));
-                disk::symlink(Point::TreeLinkBeside, target, &temp)
-                    .and_then(|()| disk::rename(Point::TreeLinkRename, &temp, &path))
+                let temp = unheard_of();
+                self.tree
+                    .symlink(Point::TreeLinkBeside, target, &path.with_file_name(&temp))
+                    .and_then(|()| self.tree.rename_beside(Point::TreeLinkRename, &temp, path))
             }
             other => other,
         };
-        made.map_err(failed("make the link", &path))?;
+        made.map_err(whole("make the link"))?;
         if self.apply.set_times {
-            set_mtime(Point::TreeLinkTime, &path, work.mtime).map_err(failed("set the time of", &path))?;
+            set_mtime(&mut self.tree, Point::TreeLinkTime, path, work.mtime)
+                .map_err(whole("set the time of"))?;
         }
-        stat(&path)
+        stat(&mut self.tree, path).map_err(whole("look at"))
     }
 
     fn file(&mut self, entry: &Entry<'_>, work: &Work) -> Result<Stat, Error> {
         let path = to_path(entry.path);
-        let dir = self.dir;
-        let whole = |doing| {
-            let path = dir.join(path);
-            move |source| Error::Disk(OnDisk { doing, path, source })
-        };
-        let (file, temp) = match create(Point::TreeFileCreate, self.apply, self.top, path, entry.kind) {
+        let whole = |doing| below(doing, self.dir, path);
+        let (file, temp) = match self.create(Point::TreeFileCreate, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
-                let temp = beside(path);
-                let file = create(Point::TreeFileBeside, self.apply, self.top, &temp, entry.kind);
-                (file.map_err(|err| whole("create")(err))?, Some(temp))
+                let temp = unheard_of();
+                let file = self.create(Point::TreeFileBeside, &path.with_file_name(&temp), entry.kind);
+                (file.map_err(whole("create"))?, Some(temp))
             }
-            other => (other.map_err(|err| whole("create")(err))?, None),
+            other => (other.map_err(whole("create"))?, None),
         };
         if !(work.same && self.reflinks.make(&file, path, work.mtime)) {
             self.pour(entry, &file)?;
         }
         if self.apply.set_times {
             file.set_modified(Point::TreeFileTime, system_time(work.mtime))
-                .map_err(|err| whole("set the time of")(err))?;
+                .map_err(whole("set the time of"))?;
         }
         if let Some(temp) = temp {
-            disk::rename_at(Point::TreeFileRename, self.top, &temp, path)
-                .map_err(|err| whole("put in place")(err))?;
+            self.tree.rename_beside(Point::TreeFileRename, &temp, path).map_err(whole("put in place"))?;
         }
         // After the rename, which counts as a change of the file too.
-        let metadata = file.look(Metadata::from_file).map_err(|err| whole("look at")(err))?;
+        let metadata = file.look(Metadata::from_file).map_err(whole("look at"))?;
         Ok(stat_of(&metadata))
     }
-}
 
-fn create(point: Point, apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) -> io::Result<Writable> {
-    let (mode, group) = match kind {
-        Kind::Executable => (0o755, 0o775),
-        _ => (0o644, 0o664),
-    };
-    let file = disk::create_at(point, top, path, mode)?;
-    if apply.group_write {
-        file.set_mode(Point::TreeFileMode, crate::umask::apply(group, true))?;
+    fn create(&mut self, point: Point, path: &Path, kind: Kind) -> io::Result<Writable> {
+        let (mode, group) = match kind {
+            Kind::Executable => (0o755, 0o775),
+            _ => (0o644, 0o664),
+        };
+        let file = self.tree.create(point, path, mode)?;
+        if self.apply.group_write {
+            file.set_mode(Point::TreeFileMode, crate::umask::apply(group, true))?;
+        }
+        Ok(file)
     }
-    Ok(file)
 }
 
 /// Removes what the manifest of a spare does not know, and everything below it.
@@ -361,11 +359,15 @@ fn create(point: Point, apply: &Apply<'_>, top: &File, path: &Path, kind: Kind) 
 /// Python's caches may stay where they cannot be removed (Airflow runs as another uid and wrote them): Python itself
 /// checks them against the time and size of the source, and both differ whenever the content does.
 pub fn remove_extras(dir: &Path, extras: &[BString]) -> Result<(), Error> {
+    if extras.is_empty() {
+        return Ok(());
+    }
+    let mut tree = Below::open(dir).map_err(failed("open the folder", dir))?;
     for extra in extras {
-        let path = join(dir, extra.as_ref());
-        match disk::remove_any(Point::TreeExtraRemove, &path) {
+        let path = to_path(extra.as_ref());
+        match tree.remove_any(Point::TreeExtraRemove, path) {
             Err(_) if path.file_name().is_some_and(|name| name == "__pycache__") => {}
-            other => other.map_err(failed("remove", &path))?,
+            other => other.map_err(below("remove", dir, path))?,
         }
     }
     Ok(())
@@ -378,14 +380,13 @@ fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A name in the same folder that nothing in a repository has: it holds a control character.
-fn beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".\u{1}{:016x}", fastrand::u64(..)))
+/// A name that nothing in a repository has: it holds a control character.
+fn unheard_of() -> OsString {
+    format!(".\u{1}{:016x}", fastrand::u64(..)).into()
 }
 
-/// Never follows a link.
-fn set_mtime(point: Point, path: &Path, mtime: Mtime) -> io::Result<()> {
-    disk::set_mtime(point, path, mtime.seconds, mtime.nanos)
+fn set_mtime(tree: &mut Below, point: Point, path: &Path, mtime: Mtime) -> io::Result<()> {
+    tree.set_mtime(point, path, mtime.seconds, mtime.nanos)
 }
 
 fn system_time(mtime: Mtime) -> SystemTime {
@@ -396,9 +397,8 @@ fn system_time(mtime: Mtime) -> SystemTime {
     }
 }
 
-fn stat(path: &Path) -> Result<Stat, Error> {
-    let metadata = Metadata::from_path_no_follow(path).map_err(failed("look at", path))?;
-    Ok(stat_of(&metadata))
+fn stat(tree: &mut Below, path: &Path) -> io::Result<Stat> {
+    Ok(stat_of(&Metadata::from_file(&tree.look(path)?)?))
 }
 
 /// Only a clock before 1970 fails here; git then looks at the content, which is right.
@@ -407,7 +407,7 @@ fn stat_of(metadata: &Metadata) -> Stat {
 }
 
 fn to_path(bytes: &BStr) -> &Path {
-    Path::new(std::ffi::OsStr::from_bytes(bytes))
+    Path::new(OsStr::from_bytes(bytes))
 }
 
 pub(super) fn join(dir: &Path, path: &BStr) -> PathBuf {
@@ -419,24 +419,11 @@ pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error)
     move |source| Error::Disk(failed(source))
 }
 
-/// Whether the volume takes `a` and `A` for one name, as CIFS and SMB shares do.
-pub fn folds_case(dir: &Path) -> io::Result<bool> {
-    let name = format!(".dagsync-case-{}-{:08x}-a", std::process::id(), fastrand::u32(..));
-    let file = dir.join(&name);
-    disk::create(Point::RootCaseCreate, &file, 0o666)?;
-    let folds = fs::symlink_metadata(dir.join(name.replace("-a", "-A"))).is_ok();
-    disk::remove_file(Point::RootCaseRemove, &file)?;
-    Ok(folds)
-}
-
-/// Whether the volume keeps the modes of files: a share of another system gives all the same.
-pub fn holds_modes(dir: &Path) -> io::Result<bool> {
-    let path = dir.join(format!(".dagsync-case-{}-{:08x}-m", std::process::id(), fastrand::u32(..)));
-    let file = disk::create(Point::RootCaseCreate, &path, 0o666)?;
-    let mode_of = |file: &File| file.metadata().map(|meta| meta.permissions().mode() & 0o777).ok();
-    let holds = [0o700, 0o640]
-        .iter()
-        .all(|mode| file.set_mode(Point::RootCaseMode, *mode).is_ok() && file.look(mode_of) == Some(*mode));
-    disk::remove_file(Point::RootCaseRemove, &path)?;
-    Ok(holds)
+/// The same of a path in a tree; it is joined when it is needed.
+fn below<'a>(
+    doing: &'static str,
+    dir: &'a Path,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> Error + use<'a> {
+    move |source| Error::Disk(OnDisk { doing, path: dir.join(path), source })
 }

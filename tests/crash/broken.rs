@@ -55,24 +55,50 @@ impl Shim {
         count
     }
 
-    /// From the n-th call on, these calls fail until the test ends that.
+    /// These calls fail from the n-th one on until the test ends that, or the n-th one alone. Whether there was an n-th.
     pub fn survives(
         &self,
         world: &World,
-        calls: &str,
-        errno: Errno,
+        fault: &Fault<'_>,
         nth: usize,
         undisturbed: &BTreeSet<String>,
-    ) -> Result<(), String> {
-        let during = world.synced.path("during");
+    ) -> Result<bool, String> {
+        let Fault { calls, errno, lasts } = *fault;
+        let (during, log) = (world.synced.path("during"), world.synced.path("calls"));
+        let _ = fs::remove_file(&log);
         let launch = self
             .around(world.launch(world.scenario.args), world, calls)
             .env("SHIM_ERRNO", errno.raw_os_error().to_string())
             .env("SHIM_NTH", nth.to_string())
-            .env("SHIM_WHILE", &during);
-        let what = format!("{}: {errno:?} from call {nth} on of {calls}", world.scenario.name);
-        world.recovers(&launch, &during, undisturbed).map_err(|err| format!("{what}: {err}"))
+            .env("SHIM_LOG", &log);
+        let (launch, during, on) = match lasts {
+            Lasts::Awhile => (launch.env("SHIM_WHILE", &during), Some(during.as_path()), " on"),
+            Lasts::Once => (launch.env("SHIM_ONCE", "1"), None, ""),
+        };
+        let what = format!("{}: {errno:?} from call {nth}{on} of {calls}", world.scenario.name);
+        world.recovers(&launch, during, undisturbed).map_err(|err| format!("{what}: {err}"))?;
+        Ok(fs::read_to_string(&log).unwrap_or_default().lines().any(|line| line == "struck"))
     }
+}
+
+/// What fails, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault<'a> {
+    /// Which calls, as the shim knows them.
+    pub calls: &'a str,
+    /// With what.
+    pub errno: Errno,
+    /// How often.
+    pub lasts: Lasts,
+}
+
+/// How long a fault goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// For a whole pass at least, until the test ends it.
+    Awhile,
+    /// One call: all others work.
+    Once,
 }
 
 impl World {
@@ -88,15 +114,23 @@ impl World {
         let fault = format!("error:{errno}:{point}:{when}:1:until-file:{}", during.display());
         let launch = self.launch(self.scenario.args).env(VARIABLE, &fault);
         let what = format!("{}: {errno} {when} {point}", self.scenario.name);
-        self.recovers(&launch, &during, undisturbed).map_err(|err| format!("{what}: {err}"))
+        self.recovers(&launch, Some(&during), undisturbed).map_err(|err| format!("{what}: {err}"))
     }
 
     /// The scenario's pass while something fails: readers see a whole tree. As soon as `during` is gone the same process publishes
-    /// the newest commit and leaves what an undisturbed one leaves.
-    fn recovers(&self, launch: &Launch, during: &Path, undisturbed: &BTreeSet<String>) -> Result<(), String> {
+    /// the newest commit and leaves what an undisturbed one leaves. Without `during` the fault is over by itself: then no more
+    /// than one pass may fail.
+    fn recovers(
+        &self,
+        launch: &Launch,
+        during: Option<&Path>,
+        undisturbed: &BTreeSet<String>,
+    ) -> Result<(), String> {
         self.prepare();
         let before = self.synced.seen();
-        fs::write(during, "").unwrap();
+        if let Some(during) = during {
+            fs::write(during, "").unwrap();
+        }
         let mut agent = launch.clone().args(["--max-failures=-1"]).start();
         let result = self.fails_and_mends(&agent, during, undisturbed, &before);
         agent.signal(Signal::TERM);
@@ -106,13 +140,17 @@ impl World {
         if !ended.is_some_and(|status| status.success()) {
             return Err(format!("ended with {ended:?}\n{said}"));
         }
+        let failed = said.matches(r#""level":"error""#).count();
+        if during.is_none() && failed > 1 {
+            return Err(format!("{failed} passes failed of one fault\n{said}"));
+        }
         is_clear(&said).map_err(|err| format!("{err}\n{said}"))
     }
 
     fn fails_and_mends(
         &self,
         agent: &Agent,
-        during: &Path,
+        during: Option<&Path>,
         undisturbed: &BTreeSet<String>,
         before: &Option<(PathBuf, Files)>,
     ) -> Result<(), String> {
@@ -124,7 +162,9 @@ impl World {
         if self.synced.seen() != *before {
             self.shows_the_newest().map_err(|err| format!("while it fails: {err}"))?;
         }
-        fs::remove_file(during).unwrap();
+        if let Some(during) = during {
+            fs::remove_file(during).unwrap();
+        }
         let may_keep = |path: &&String| self.scenario.may_keep.iter().any(|begin| path.starts_with(begin));
         let is_tidy = |now: &BTreeSet<String>| {
             // A change that was made and said to have failed costs what a crash there costs.

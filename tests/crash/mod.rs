@@ -174,8 +174,8 @@ impl World {
             return Err(format!("the link's tree is not {newest}: {:?}", files(&tree).keys()));
         }
         match manifest::damage(&tree, &self.synced.root.join(".git"), Kind::Sha1) {
-            Some(reason) => Err(format!("the link's tree is damaged: {reason}")),
-            None => Ok(()),
+            Ok(None) => Ok(()),
+            damage => Err(format!("the link's tree is damaged: {damage:?}")),
         }
     }
 }

@@ -7,6 +7,7 @@
  *   SHIM_ERRNO   the number that they fail with
  *   SHIM_NTH     from which call on, counted from 1
  *   SHIM_WHILE   they fail as long as this file exists
+ *   SHIM_ONCE    only that one call fails
  *   SHIM_LOG     a line for each call that could have failed, and "struck" for each that did
  */
 #define _GNU_SOURCE
@@ -26,6 +27,7 @@
 
 static const char *below, *calls, *during;
 static long nth;
+static int once;
 static int error, log_fd = -1;
 static atomic_long seen;
 
@@ -39,6 +41,7 @@ __attribute__((constructor)) static void begin(void) {
     calls = getenv("SHIM_CALLS");
     during = getenv("SHIM_WHILE");
     nth = atol(getenv("SHIM_NTH") ?: "0");
+    once = getenv("SHIM_ONCE") != NULL;
     error = atoi(getenv("SHIM_ERRNO") ?: "0");
     /* Far from the numbers that the program gets: a limit of 64 must not see it. */
     if (log) {
@@ -57,7 +60,8 @@ static int strike(const char *call, const char *path) {
     long now = ++seen;
     snprintf(line, sizeof line, "%s\n", call);
     say(line);
-    if (nth == 0 || now < nth || syscall(SYS_faccessat, AT_FDCWD, during, F_OK)) return 0;
+    if (nth == 0 || now < nth) return 0;
+    if (once ? now != nth : syscall(SYS_faccessat, AT_FDCWD, during, F_OK)) return 0;
     say("struck\n");
     errno = error;
     return 1;

@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use crate::support::agent::{Finished, Launch, published};
 use crate::support::repo::{git, text_of};
 use crate::support::wait::PATIENCE;
-use crate::support::{Agent, temp};
+use crate::support::{Agent, Repo, temp};
+
+const LONG: Duration = Duration::from_secs(600);
 
 /// A remote and a store of its own.
 pub struct Engine {
@@ -69,10 +71,17 @@ impl Engine {
         Engine::with(url, HttpConfig { ssl_ca_info: Some(ca.to_owned()), ..HttpConfig::default() })
     }
 
+    /// For a repository on this machine, and for tests that do not end it: a pass may take as long as a slow machine needs.
+    pub fn local(repo: &Repo) -> Engine {
+        let engine = Engine::of(repo.work().to_str().expect("a path of a test"));
+        Engine { timeout: LONG, ..engine }
+    }
+
     /// Begins a pass.
-    pub fn arm(&mut self) {
+    pub fn arm(&mut self) -> Rc<Deadline> {
         let deadline = Rc::new(Deadline::start(self.timeout, &self.stop, &self.clock.handle));
         self.remote.arm(&deadline, self.login.as_ref());
+        deadline
     }
 
     /// What a poll does: the refs with these prefixes.

@@ -151,6 +151,17 @@ impl Pack {
     }
 }
 
+/// A size as the header of a delta has it.
+pub fn delta_size(mut size: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while size > 0x7f {
+        bytes.push(0x80 | (size & 0x7f) as u8);
+        size >>= 7;
+    }
+    bytes.push(size as u8);
+    bytes
+}
+
 /// A delta that copies nothing and writes `content`; `base` is the size it claims for its base.
 pub fn delta(base: u8, content: &[u8]) -> Vec<u8> {
     assert!(base < 0x80 && (1..0x80).contains(&content.len()), "small ones only");

@@ -45,6 +45,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Option<SourceConfig> {
     let (period, sync_timeout) = (r.period(), r.sync_timeout());
     let from_file = matches!(r.view.get("repo"), Some(Setting { origin: Origin::File { .. }, .. }));
     let max_failures = r.max_failures(from_file);
+    let check = r.check();
     let (http, checkout) = r.git_config(repo.as_ref().map(|parsed| &parsed.repo));
     let (repo, root) = (repo?.repo, root?);
     let link = r.link(&root, &repo)?;
@@ -87,6 +88,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Option<SourceConfig> {
         http,
         gc: r.view.text("git-gc") != Some("off"),
         checkout,
+        check,
         limits: Limits {
             entries: u64::try_from(r.int("max-entries", limits.entries as i64)).unwrap_or(limits.entries),
             bytes: size("max-tree-bytes", limits.bytes),
@@ -107,7 +109,7 @@ fn tolerated(failures: i64) -> Option<u32> {
 }
 
 impl Reader<'_> {
-    fn wrong(&mut self, origin: &Origin, why: &str, hint: Option<&str>) {
+    pub(super) fn wrong(&mut self, origin: &Origin, why: &str, hint: Option<&str>) {
         // An origin in the file names its line already.
         let problem = problem("", format!("{origin}: {why}"));
         self.errors.push(match hint {

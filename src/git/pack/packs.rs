@@ -70,7 +70,7 @@ pub(in crate::git) struct Packs {
 }
 
 impl Packs {
-    /// Those that a reader of objects sees.
+    /// Those that a reader of objects sees, the largest first: most objects are in it.
     pub(in crate::git) fn of(objects: &Objects) -> Packs {
         let own = objects.store_ref().path().to_owned();
         let mut folders = vec![own.clone()];
@@ -78,10 +78,11 @@ impl Packs {
         let files = folders.iter().flat_map(|folder| fs::read_dir(folder.join("pack")));
         let files = files.flatten().flatten().map(|entry| entry.path());
         let hash = objects.store_ref().object_hash();
-        let packs = files
+        let mut packs: Vec<Pack> = files
             .filter(|path| path.extension() == Some(OsStr::new("pack")))
             .filter_map(|path| Self::open(path, hash).ok())
             .collect();
+        packs.sort_by_key(|pack| std::cmp::Reverse(pack.index.num_objects()));
         Packs { packs, folders, hash }
     }
 

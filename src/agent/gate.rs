@@ -1,0 +1,172 @@
+//! The gate in a pass: what it is asked, and what is remembered of its answer.
+
+use std::cmp::Reverse;
+use std::time::{Instant, SystemTime};
+
+use gix::ObjectId;
+use gix::bstr::ByteSlice as _;
+
+use super::failure::Failure;
+use super::pass::Pass;
+use super::resolve::Target;
+use super::revision::Candidate;
+use super::source::{Live, Source};
+use crate::check::report::Report;
+use crate::check::verdict::{Policy, Verdict};
+use crate::check::{self, Finding, Looking, OnRewind, Severity};
+use crate::git::store::Objects;
+use crate::log::escape;
+use crate::metrics::Stage;
+use crate::publish::state::{Held, seconds};
+use crate::tree::attributes::Converter;
+use crate::tree::{self, Listing, Symlinks};
+
+/// So many commits of history are looked through for where a branch comes from.
+const HISTORY: usize = 10_000;
+/// A log is read by people.
+const TOLD: usize = 20;
+
+impl Pass<'_> {
+    /// **check**, second half: the gate. Reads objects only. `None` means that the revision may be published.
+    pub(super) fn check(
+        &mut self,
+        objects: &Objects,
+        commit: ObjectId,
+        target: &Target,
+        (listing, converter): (&Listing, Option<&Converter>),
+        live: Option<&Live>,
+    ) -> Option<Held> {
+        // It was let through before: now it is built again.
+        if self.source.state.of(&commit).is_some() {
+            return None;
+        }
+        if let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live)) {
+            match self.source.config.check.on_rewind {
+                OnRewind::Allow => {}
+                OnRewind::Warn => tracing::warn!("{reason}"),
+                OnRewind::Block => return Some(self.hold(commit, target, "rewind", &reason)),
+            }
+        }
+        if self.source.config.check.policy == Policy::Off {
+            return None;
+        }
+        let start = Instant::now();
+        let report = self.judge(objects, commit, (listing, converter), live);
+        let found = report.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
+        self.source.metrics.checked(start.elapsed(), found);
+        tell(&report);
+        let Verdict::Reject { because, reason } = report.verdict else {
+            self.source.state.held = None;
+            return None;
+        };
+        Some(self.hold(commit, target, because, &reason))
+    }
+
+    /// Remembers that a revision is held back.
+    fn hold(&mut self, commit: ObjectId, target: &Target, because: &str, reason: &str) -> Held {
+        self.source.metrics.rejected(because);
+        let held = Held {
+            commit: commit.to_string(),
+            because: because.to_owned(),
+            reason: escape(reason).into_owned(),
+            rules: self.rules_of_the_gate(target),
+            at: seconds(SystemTime::now()),
+        };
+        let source = &mut *self.source;
+        source.state.held = Some(held.clone());
+        // What is not remembered is looked at once more.
+        if let Err(err) = source.state.save(&source.lock, &source.layout) {
+            source.leftovers = true;
+            tracing::warn!("{}", Failure::of(Stage::Check, &err).line());
+        }
+        held
+    }
+
+    /// Whether the ref moved backward, in words: what is published now has the new commit in its history, as far as that is here,
+    /// or was published after it. Somebody who asks for another ref means it.
+    fn rewind(&self, objects: &Objects, commit: ObjectId, target: &Target, live: &Live) -> Option<String> {
+        let Source { state, store, .. } = &*self.source;
+        if state.of(&live.commit).is_none_or(|published| published.wanted != target.wanted) {
+            return None;
+        }
+        let name = commit.to_string();
+        let was_published = || state.retired.iter().any(|tree| tree.path.ends_with(&name));
+        let rewound = store.is_ancestor(objects, &commit, &live.commit, HISTORY) || was_published();
+        rewound.then(|| {
+            let (reference, from) = (&target.reference, live.commit);
+            format!("`{reference}` moved backward, from {from} to {name}")
+        })
+    }
+
+    /// What was held back, if that is what is wanted, and nothing has changed that would change the answer.
+    pub(super) fn held(&self, target: &Target) -> Option<Held> {
+        let held = self.source.state.held.as_ref()?;
+        let same = target.commit.is_some_and(|commit| held.is(&commit));
+        (same && held.rules == self.rules_of_the_gate(target)).then(|| held.clone())
+    }
+
+    /// What was published last, as what is wanted.
+    pub(super) fn instead(&self) -> Option<Target> {
+        let published = self.source.state.published.as_ref()?;
+        let commit = ObjectId::from_hex(published.commit.as_bytes()).ok()?;
+        let (reference, wanted) = (published.reference.clone(), published.wanted.clone());
+        Some(Target { reference, wanted, fetch: commit, commit: Some(commit) })
+    }
+
+    /// Everything that the gate's answer depends on but the revision itself.
+    fn rules_of_the_gate(&self, target: &Target) -> String {
+        let source = &*self.source;
+        let published = source.state.published.as_ref().map_or("nothing", |published| &published.commit);
+        let (version, wanted) = (env!("CARGO_PKG_VERSION"), &target.wanted);
+        format!("{version} {wanted} over {published} {:?}", source.config.check)
+    }
+
+    fn judge(
+        &mut self,
+        objects: &Objects,
+        commit: ObjectId,
+        (listing, converter): (&Listing, Option<&Converter>),
+        live: Option<&Live>,
+    ) -> Report {
+        let Source { gate, store, config, .. } = &mut *self.source;
+        let (store, limits, checkout) = (&*store, &config.limits, config.checkout);
+        let interrupt = self.deadline.interrupt();
+        let folder = config.check.folder.as_bstr();
+        let before = live.map(|live| (live.commit, live.commit.to_string()));
+        let files = |look: &mut Looking<'_>| {
+            let walk = || {
+                let (_, root) = store.peel_to_commit(objects, &before.as_ref()?.0, "").ok()?;
+                // It is there already: what is allowed now is no question.
+                let policy = tree::Policy { symlinks: Symlinks::Any, case_insensitive: false };
+                tree::walk(objects, &root, limits, &policy, interrupt).ok()
+            };
+            let Some(listing) = walk() else { return };
+            let Ok(converter) = Converter::new(&listing, objects, checkout) else { return };
+            look(&Candidate::new(&listing, folder, objects, converter.as_ref(), interrupt));
+        };
+        let published = before.as_ref().map(|(_, commit)| check::Published { commit, files: &files });
+        let candidate = Candidate::new(listing, folder, objects, converter, interrupt);
+        let message = store.message(objects, &commit).unwrap_or_default();
+        let revision =
+            check::Revision { commit: &commit.to_string(), message: message.as_bstr(), files: &candidate };
+        gate.judge(revision, published)
+    }
+}
+
+/// The findings, one event each, the worst first and not too many.
+fn tell(report: &Report) {
+    let mut findings: Vec<&Finding> = report.findings.iter().collect();
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    for Finding { path, issue, severity } in findings.iter().take(TOLD) {
+        let (path, line, code) = (path.to_string(), issue.line, issue.code.name());
+        match severity {
+            Severity::Warning => tracing::debug!(path, line, code, "warning: {}", issue.message),
+            Severity::Error | Severity::Fatal => {
+                tracing::warn!(path, line, code, "{severity}: {}", issue.message)
+            }
+        }
+    }
+    if let Some(more) = findings.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        tracing::debug!("and {more} findings more");
+    }
+}

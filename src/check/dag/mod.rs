@@ -1,0 +1,1 @@
+//! What a DAG file says, as facts, and what is wrong with it.

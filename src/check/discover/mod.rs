@@ -1,0 +1,123 @@
+//! Which files Airflow would load: its walk, its ignore files, its safe mode; and what would stop the walk.
+//!
+//! A wrong answer here is a DAG that nobody checks, or a commit held back for nothing, so this does what each Airflow really does,
+//! oddities included. It reads what is in a snapshot and nothing else, compiles no pattern twice, and ends in bounded time whatever
+//! is in the tree. The top of the snapshot is the DAGs folder.
+//!
+//! - `folders`: where links lead, as the kernel says.
+//! - `walk`: the walk, and where it raises.
+//! - `ignore`: the rules of ignore files in each version; `glob` and `regexp` are their patterns.
+//! - `content`: zips and safe mode, and the [`Memory`] of both.
+//!
+//! What differs between versions of Airflow, from their sources:
+//!
+//! | | |
+//! |---|---|
+//! | to 2.7.1 | a name like `..py` is no Python file; later it is, until Python 3.14 |
+//! | 2.x | regular expressions are RE2's, and a name that is not UTF-8 raises where there is one; comments are cut by ASCII's white space; safe mode does not know assets |
+//! | 3.0 | regular expressions are those of Python |
+//! | to 3.0 | globs fit from the first character on; a line is used once |
+//! | 3.1.0 | the first glob that fits decides, and no folder's path ends in a slash |
+//! | 3.1.1 | the last glob decides again |
+//! | 3.1.6 | every folder's path ends in a slash |
+//! | 3.2 | a glob that ends in a slash leaves files alone |
+
+mod content;
+mod folders;
+mod glob;
+mod ignore;
+mod regexp;
+mod text;
+mod walk;
+
+pub use content::Memory;
+
+use gix::bstr::{BString, ByteSlice as _};
+
+use super::target::Airflow;
+use super::{Code, Finding, Issue, Snapshot, Target};
+use content::Remembering;
+
+/// A file that Airflow loads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DagFile {
+    /// As Airflow's walk names it, below the DAGs folder; links are part of it.
+    pub path: BString,
+    /// Where its bytes are: the index of its entry in [`Snapshot::entries`].
+    pub entry: usize,
+    /// Whether it is a zip of DAG files.
+    pub zip: bool,
+}
+
+/// What discovery finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// Ordered by path.
+    pub files: Vec<DagFile>,
+    /// What would stop the walk. Ordered by path.
+    pub findings: Vec<Finding>,
+    /// Files and links that could not be read, and why: what is said of them is not sure.
+    pub unread: Vec<(BString, String)>,
+}
+
+/// Looks for DAG files as `target` does.
+pub fn discover(snapshot: &dyn Snapshot, target: &Target) -> Discovery {
+    discover_with(snapshot, target, &mut Memory::default())
+}
+
+/// The same, without reading again what was read for the revision before.
+pub fn discover_with(snapshot: &dyn Snapshot, target: &Target, memory: &mut Memory) -> Discovery {
+    let mut remembering = memory.renew();
+    let walk::Found { files, mut findings, mut unread } = walk::walk(snapshot, target, &mut remembering);
+    let mut dags = Vec::new();
+    for (path, entry) in files {
+        match dag_file(snapshot, target, path, entry, &mut remembering) {
+            Ok(Some(file)) => dags.push(file),
+            Ok(None) => {}
+            Err(reason) => unread.push((snapshot.entries()[entry].path.clone(), reason)),
+        }
+    }
+    *memory = remembering.kept();
+    for file in dags.iter().filter(|file| file.path.to_str().is_err()) {
+        let message =
+            "the path of a DAG file is not UTF-8; Airflow cannot store it, and stops looking for DAGs";
+        let issue = Issue::of_file(Code::NameEncoding, message)
+            .hint("rename it, or ignore it in an `.airflowignore`");
+        findings.push(Finding::new(file.path.clone(), issue));
+    }
+    dags.sort();
+    findings.sort();
+    findings.dedup();
+    unread.sort();
+    unread.dedup();
+    Discovery { files: dags, findings, unread }
+}
+
+/// Whether Airflow loads a file that its walk came by.
+fn dag_file(
+    snapshot: &dyn Snapshot,
+    target: &Target,
+    path: BString,
+    entry: usize,
+    memory: &mut Remembering,
+) -> Result<Option<DagFile>, String> {
+    let name = path.rsplit_str("/").next().unwrap_or_default();
+    let is_python = is_python(name, target);
+    if is_python && !target.safe_mode {
+        return Ok(Some(DagFile { path, entry, zip: false }));
+    }
+    let look = memory.look(snapshot, &snapshot.entries()[entry])?;
+    let Some(is_zip) = look.is_zip(target) else { return Ok(None) };
+    let is_loaded = is_zip || (is_python && look.may_have_dags(target));
+    // What ends in `.py` is loaded as a module whatever it is.
+    let zip = is_zip && !path.ends_with(b".py");
+    Ok(is_loaded.then_some(DagFile { path, entry, zip }))
+}
+
+/// Whether a name has the ending of Python files. A name that begins with a dot has an ending from its second dot on; of several
+/// dots before the ending, the versions think differently.
+fn is_python(name: &[u8], target: &Target) -> bool {
+    let Some(stem) = name.strip_suffix(b".py") else { return false };
+    let by_splitext = target.python.minor >= 14 || target.airflow < Airflow { major: 2, minor: 7, patch: 2 };
+    if by_splitext { stem.iter().any(|byte| *byte != b'.') } else { !stem.is_empty() }
+}

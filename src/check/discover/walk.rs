@@ -1,0 +1,197 @@
+//! Airflow's walk: `os.walk` with links followed, ignore files on the way down, and the places where it raises.
+//!
+//! Airflow stops at the first of them. We go on where that makes sense, so that one report names them all: past a bad line with the
+//! other lines of its file, past a second path to a folder without entering it, and past an ignore file that cannot be decoded
+//! without its folder.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use gix::bstr::{BStr, BString, ByteSlice as _};
+
+use super::content::Remembering;
+use super::folders::{Child, FolderId, Folders, TOP, Target as Leads};
+use super::ignore::{self, NotUtf8, Rule, Syntax};
+use crate::check::{Code, Finding, Issue, Snapshot, Target};
+
+/// The name of an ignore file.
+const IGNORE_FILE: &str = ".airflowignore";
+
+/// What a walk comes by.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Files that are not ignored: the path of the walk, and the index of the entry with the bytes.
+    pub files: Vec<(BString, usize)>,
+    pub findings: Vec<Finding>,
+    /// What could not be read, and why.
+    pub unread: Vec<(BString, String)>,
+}
+
+/// Walks a snapshot as a target does.
+pub(super) fn walk(snapshot: &dyn Snapshot, target: &Target, memory: &mut Remembering) -> Found {
+    let folders = Folders::of(snapshot);
+    let mut walker = Walker {
+        snapshot,
+        target,
+        syntax: Syntax::of(target),
+        folders: &folders,
+        memory,
+        seen: HashMap::new(),
+        told: HashSet::new(),
+        found: Found::default(),
+    };
+    // Our own stack: folders of a hostile tree are deeper than a thread's.
+    let mut ahead =
+        vec![Visit { folder: TOP, path: BString::default(), links: 0, via: None, rules: Arc::default() }];
+    while let Some(visit) = ahead.pop() {
+        walker.visit(&visit, &mut ahead);
+    }
+    let mut found = walker.found;
+    found.unread.extend(folders.into_unread());
+    found
+}
+
+/// A folder to look into.
+struct Visit {
+    folder: FolderId,
+    /// How the walk came there.
+    path: BString,
+    /// How many links it followed.
+    links: u32,
+    /// The last of them.
+    via: Option<usize>,
+    rules: Arc<Vec<Rule>>,
+}
+
+struct Walker<'a> {
+    snapshot: &'a dyn Snapshot,
+    target: &'a Target,
+    syntax: Syntax,
+    folders: &'a Folders<'a>,
+    memory: &'a mut Remembering,
+    /// By which path each folder was listed first, and by which link. The top is not in it until a link leads back there: that is
+    /// how Airflow has it, and why it walks such a tree twice before it raises.
+    seen: HashMap<FolderId, (BString, Option<usize>)>,
+    /// Paths of findings about a second path: one for each link is enough.
+    told: HashSet<BString>,
+    found: Found,
+}
+
+impl Walker<'_> {
+    fn visit(&mut self, visit: &Visit, ahead: &mut Vec<Visit>) {
+        let mut rules = Arc::clone(&visit.rules);
+        let ignore_file = self.folders.named(visit.folder, IGNORE_FILE.into(), visit.links);
+        if let Some(Child { target: Leads::File(entry), .. }) = ignore_file {
+            match self.rules_of(entry, visit) {
+                Some(own) => rules = Arc::new(own),
+                None => return,
+            }
+        }
+        if ignore::is_unmatchable(&rules, &visit.path, self.syntax) {
+            return self.unmatchable(visit.path.as_ref());
+        }
+        let folders = self.folders;
+        for child in folders.children(visit.folder, visit.links) {
+            let is_folder = matches!(child.target, Leads::Folder(_));
+            if !is_folder && child.name == IGNORE_FILE {
+                continue;
+            }
+            let path = join(visit.path.as_ref(), child.name);
+            match ignore::ignores(&rules, &path, is_folder, self.syntax) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(NotUtf8) => {
+                    self.unmatchable(path.as_ref());
+                    continue;
+                }
+            }
+            match child.target {
+                Leads::File(entry) => self.found.files.push((path, entry)),
+                Leads::Nothing => {}
+                Leads::Folder(folder) => {
+                    let via = child.link.or(visit.via);
+                    if let Some((first, first_via)) = self.seen.get(&folder) {
+                        let finding =
+                            self.second_path(folder, first.as_ref(), path.as_ref(), via.or(*first_via));
+                        if self.told.insert(finding.path.clone()) {
+                            self.found.findings.push(finding);
+                        }
+                        continue;
+                    }
+                    self.seen.insert(folder, (path.clone(), via));
+                    ahead.push(Visit { folder, path, links: child.links, via, rules: Arc::clone(&rules) });
+                }
+            }
+        }
+    }
+
+    /// The rules that hold in a folder with an ignore file; `None` if it cannot be walked.
+    fn rules_of(&mut self, entry: usize, visit: &Visit) -> Option<Vec<Rule>> {
+        let entry = &self.snapshot.entries()[entry];
+        let bytes = match self.snapshot.read(entry) {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                self.found.unread.push((entry.path.clone(), reason));
+                return None;
+            }
+        };
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].lines_with_terminator().count().max(1);
+                let byte = bytes[error.valid_up_to()];
+                let issue = Issue::at(
+                    u32::try_from(line).unwrap_or(u32::MAX),
+                    0,
+                    Code::IgnoreEncoding,
+                    format!(
+                        "not UTF-8: byte 0x{byte:02x}; Airflow cannot read it, and stops looking for DAGs"
+                    ),
+                );
+                self.tell(entry.path.as_ref(), issue.hint("save the file as UTF-8"));
+                return None;
+            }
+        };
+        let mut rules = visit.rules.as_ref().clone();
+        for bad in ignore::add(&mut rules, text, &visit.path, self.target, self.memory) {
+            let message = format!("`{}`: {}; Airflow raises, and stops looking for DAGs", bad.line, bad.why);
+            let issue = Issue::at(bad.number, 0, Code::IgnorePattern, message);
+            let hint =
+                "correct the pattern or remove the line; a `#` always begins a comment and cannot be escaped";
+            self.tell(entry.path.as_ref(), issue.hint(hint));
+        }
+        Some(rules)
+    }
+
+    fn second_path(&self, folder: FolderId, first: &BStr, second: &BStr, via: Option<usize>) -> Finding {
+        let real = self.folders.path(folder);
+        let real = if real.is_empty() { "the DAGs folder itself".to_owned() } else { format!("`{real}`") };
+        let link = via.map_or_else(|| second.to_owned(), |link| self.snapshot.entries()[link].path.clone());
+        let message = format!(
+            "`{first}` and `{second}` are one folder, {real}; Airflow raises when it comes there again, and stops looking for DAGs"
+        );
+        let hint = "remove the link, or name one of the two paths in an `.airflowignore`";
+        Finding::new(link, Issue::of_file(Code::PathLoop, message).hint(hint))
+    }
+
+    fn unmatchable(&mut self, path: &BStr) {
+        let message = "the name is not UTF-8; Airflow raises when it holds its ignore rules against it, and stops looking for DAGs";
+        let issue = Issue::of_file(Code::NameEncoding, message);
+        self.tell(path, issue.hint("rename it"));
+    }
+
+    fn tell(&mut self, path: &BStr, issue: Issue) {
+        self.found.findings.push(Finding::new(path.to_owned(), issue));
+    }
+}
+
+fn join(folder: &BStr, name: &BStr) -> BString {
+    if folder.is_empty() {
+        return name.to_owned();
+    }
+    let mut path = BString::from(Vec::with_capacity(folder.len() + 1 + name.len()));
+    path.extend_from_slice(folder);
+    path.push(b'/');
+    path.extend_from_slice(name);
+    path
+}

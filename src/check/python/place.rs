@@ -1,0 +1,54 @@
+//! From offsets to lines and columns.
+
+use ruff_text_size::TextSize;
+
+/// Where the lines of a text begin. A line ends with `\n`, `\r\n` or `\r`, as Python reads files.
+#[derive(Debug)]
+pub(super) struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<u32>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn of(text: &'a str) -> Lines<'a> {
+        let bytes = text.as_bytes();
+        let after = bytes.iter().enumerate().filter_map(|(at, byte)| {
+            let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
+            ends.then(|| u32::try_from(at + 1).unwrap_or(u32::MAX))
+        });
+        Lines { text, starts: std::iter::once(0).chain(after).collect() }
+    }
+
+    /// The 1-based line and column, in characters, of an offset.
+    pub(super) fn place(&self, at: TextSize) -> (u32, u32) {
+        let at = self.text.floor_char_boundary(at.to_usize());
+        let line = self.starts.partition_point(|start| *start as usize <= at);
+        let start = self.starts[line - 1] as usize;
+        let column = self.text[start..at].chars().count() + 1;
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+    }
+
+    /// The offset at which a line begins, or the end of the text.
+    pub(super) fn start(&self, line: u32) -> TextSize {
+        let end = self.text.len();
+        let start = self.starts.get(line as usize - 1).map_or(end, |start| *start as usize);
+        TextSize::try_from(start).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_characters_and_every_kind_of_line_end_counts() {
+        let lines = Lines::of("ä = 1\r\nb\rc\n");
+        assert_eq!(lines.place(0.into()), (1, 1));
+        assert_eq!(lines.place(2.into()), (1, 2));
+        assert_eq!(lines.place(8.into()), (2, 1));
+        assert_eq!(lines.place(10.into()), (3, 1));
+        assert_eq!(lines.place(12.into()), (4, 1));
+        assert_eq!(lines.start(3), 10.into());
+        assert_eq!(lines.start(9), 12.into());
+    }
+}

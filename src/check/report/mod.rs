@@ -1,0 +1,146 @@
+//! What a check found, for people and for the programs that show it in a merge request.
+//!
+//! A renderer gets the report and a way to read a line of a file; it writes nothing itself.
+
+mod annotations;
+mod sarif;
+mod text;
+mod xml;
+
+use gix::bstr::BStr;
+use serde_json::{Value as Json, json};
+
+use super::verdict::Verdict;
+use super::{Finding, Severity, Target};
+
+pub use text::Style;
+
+/// What a check of a revision or a folder found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What it was checked for.
+    pub target: Target,
+    /// Files and links that were there.
+    pub files: usize,
+    /// Those that Airflow loads.
+    pub dag_files: usize,
+    /// Ordered by path and place.
+    pub findings: Vec<Finding>,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+impl Report {
+    /// How many findings are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Whether anything that is worse than a warning was found, whatever the policy makes of it: what a command's exit code says.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity > Severity::Warning)
+    }
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people, like a compiler's.
+    Text,
+    /// Ours.
+    Json,
+    /// SARIF 2.1.0: code scanning.
+    Sarif,
+    /// JUnit's XML: test reports of most CI systems.
+    Junit,
+    /// Workflow commands of GitHub Actions.
+    Github,
+    /// GitLab's Code Quality.
+    Gitlab,
+}
+
+impl Format {
+    /// Names and values.
+    pub const ALL: &[(&str, Format)] = &[
+        ("text", Format::Text),
+        ("json", Format::Json),
+        ("sarif", Format::Sarif),
+        ("junit", Format::Junit),
+        ("github", Format::Github),
+        ("gitlab", Format::Gitlab),
+    ];
+
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Format> {
+        Format::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+}
+
+/// Where a report is about: readers of it look for files below their repository's top.
+pub struct Place<'a> {
+    /// What stands before each path: the checked folder below the top of the repository, with a `/` at its end, or nothing.
+    pub prefix: &'a str,
+    /// The bytes of a file, for the line a finding is about.
+    pub read: &'a dyn Fn(&BStr) -> Option<Vec<u8>>,
+    /// How text looks.
+    pub style: Style,
+}
+
+impl Place<'_> {
+    fn path(&self, finding: &Finding) -> String {
+        format!("{}{}", self.prefix, finding.path)
+    }
+}
+
+/// Writes a report. Ends with a newline unless it is empty.
+pub fn render(report: &Report, format: Format, place: &Place<'_>) -> String {
+    match format {
+        Format::Text => text::render(report, place),
+        Format::Json => pretty(&ours(report, place)),
+        Format::Sarif => pretty(&sarif::render(report, place)),
+        Format::Junit => xml::render(report, place),
+        Format::Github => annotations::github(report, place),
+        Format::Gitlab => pretty(&annotations::gitlab(report, place)),
+    }
+}
+
+fn pretty(value: &Json) -> String {
+    format!("{value:#}\n")
+}
+
+/// The shape is a contract: `version` changes when a reader of the old one would go wrong.
+fn ours(report: &Report, place: &Place<'_>) -> Json {
+    let finding = |finding: &Finding| {
+        json!({
+            "path": place.path(finding),
+            "line": finding.issue.line,
+            "column": finding.issue.column,
+            "severity": finding.severity.name(),
+            "code": finding.issue.code.name(),
+            "message": finding.issue.message,
+            "hint": finding.issue.hint,
+        })
+    };
+    json!({
+        "version": 1,
+        "python": report.target.python.to_string(),
+        "airflow": report.target.airflow.to_string(),
+        "files": report.files,
+        "dag_files": report.dag_files,
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "verdict": report.verdict.name(),
+    })
+}
+
+/// What stays the same of a finding when lines move: for those who tell old findings from new ones.
+fn fingerprint(path: &str, finding: &Finding) -> String {
+    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    for part in [finding.issue.code.name(), path, &finding.issue.message] {
+        hasher.update(part.as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.try_finalize().map(|sum| sum.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

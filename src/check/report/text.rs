@@ -1,0 +1,132 @@
+//! For people: one finding after the other, as a good compiler shows them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use gix::bstr::{BString, ByteSlice as _};
+
+use super::{Place, Report};
+use crate::check::verdict::Verdict;
+use crate::check::{Finding, Severity};
+use crate::log::escape;
+
+/// The longest part of a line that is shown, in characters.
+const WIDTH: usize = 120;
+
+/// Whether the reader is a terminal that shows colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// Text and nothing else.
+    #[default]
+    Plain,
+    /// With ANSI's colours.
+    Coloured,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Style::Plain => text.to_owned(),
+            Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+
+    fn severity(self, severity: Severity) -> String {
+        let code = match severity {
+            Severity::Warning => "1;33",
+            Severity::Error | Severity::Fatal => "1;31",
+        };
+        self.paint(code, severity.name())
+    }
+}
+
+pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
+    let mut out = String::new();
+    // Each file is read once, whatever is wrong in it, and only those with a finding at a line.
+    let mut files: BTreeMap<&BString, Option<Vec<u8>>> = BTreeMap::new();
+    for finding in &report.findings {
+        let (issue, style) = (&finding.issue, place.style);
+        let mut at = escape(&place.path(finding)).into_owned();
+        for number in [issue.line, issue.column].into_iter().take_while(|number| *number > 0) {
+            let _ = write!(at, ":{number}");
+        }
+        let code = style.paint("2", &format!("[{}]", issue.code));
+        let severity = style.severity(finding.severity);
+        let _ = writeln!(out, "{}: {severity}: {} {code}", style.paint("1", &at), escape(&issue.message));
+        if issue.line > 0 {
+            let text = files.entry(&finding.path).or_insert_with(|| (place.read)(finding.path.as_bstr()));
+            if let Some(line) = text.as_deref().and_then(|text| line_of(text, issue.line)) {
+                out += &excerpt(&line, finding, style);
+            }
+        }
+        if let Some(hint) = &issue.hint {
+            let _ = writeln!(out, "  {} {}", style.paint("1;36", "hint:"), escape(hint));
+        }
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out += &summary(report, place.style);
+    out
+}
+
+/// A line of a file, 1-based, as Python counts them.
+fn line_of(text: &[u8], number: u32) -> Option<String> {
+    let text = text.to_str_lossy();
+    let unified = text.replace("\r\n", "\n").replace('\r', "\n");
+    let line = unified.split('\n').nth(number as usize - 1)?;
+    Some(line.to_owned())
+}
+
+/// The line, and a caret under the column. Of a long line the part round the column.
+fn excerpt(line: &str, finding: &Finding, style: Style) -> String {
+    let column = finding.issue.column as usize;
+    let skipped = if column > WIDTH { column - WIDTH / 2 } else { 0 };
+    let (mut shown, mut caret, mut before) = (String::new(), String::new(), 0);
+    for (at, c) in line.chars().enumerate().skip(skipped).take(WIDTH) {
+        let piece = match c {
+            '\t' => "    ".to_owned(),
+            c => escape(c.encode_utf8(&mut [0; 4])).into_owned(),
+        };
+        if at + 1 < column {
+            before += piece.chars().count();
+        }
+        shown += &piece;
+    }
+    let gutter = format!("{:>5} | ", finding.issue.line);
+    let dots = if skipped > 0 { "…" } else { "" };
+    let mut out = format!("{}{dots}{}\n", style.paint("2", &gutter), shown.trim_end());
+    if column > 0 {
+        caret += &" ".repeat(before + dots.chars().count());
+        caret += &style.paint("1;31", "^");
+        let _ = writeln!(out, "{}{caret}", style.paint("2", &format!("{:>5} | ", "")));
+    }
+    out
+}
+
+/// The last line: counts, what for, and what follows.
+fn summary(report: &Report, style: Style) -> String {
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    let parts: Vec<String> =
+        [(Severity::Fatal, "fatal finding"), (Severity::Error, "error"), (Severity::Warning, "warning")]
+            .into_iter()
+            .map(|(severity, word)| (report.count(severity), word))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| counted(count, word))
+            .collect();
+    let found = if parts.is_empty() { "nothing found".to_owned() } else { parts.join(", ") };
+    let verdict = match &report.verdict {
+        Verdict::Pass => style.paint("1;32", "pass"),
+        Verdict::Reject { .. } => style.paint("1;31", "reject"),
+    };
+    format!(
+        "{verdict}: {found} in {} of {} (Airflow {}, Python {})\n",
+        counted(report.dag_files, "DAG file"),
+        counted(report.files, "file"),
+        report.target.airflow,
+        report.target.python,
+    )
+}

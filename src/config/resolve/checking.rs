@@ -1,0 +1,79 @@
+//! What a source's revisions are checked for.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use gix::bstr::BString;
+
+use super::source::Reader;
+use crate::check::target::{Airflow, IgnoreSyntax, Python};
+use crate::check::verdict::Policy;
+use crate::check::{OnRewind, Settings, Target};
+use crate::config::value::parse_bool;
+
+impl Reader<'_> {
+    pub(super) fn check(&mut self) -> Settings {
+        let airflow = self.version("check-airflow").unwrap_or(Airflow::NEWEST);
+        let python = self.version("check-python").unwrap_or(Python::DEFAULT);
+        let mut target = Target::of(airflow, python);
+        match self.view.text("check-ignore-syntax") {
+            Some("glob") => target.ignore = IgnoreSyntax::Glob,
+            Some("regexp") => target.ignore = IgnoreSyntax::Regexp,
+            _ => {}
+        }
+        target.safe_mode = self.view.text("check-safe-mode").and_then(parse_bool).unwrap_or(true);
+        Settings {
+            policy: match self.view.text("check") {
+                Some("report") => Policy::Report,
+                Some("off") => Policy::Off,
+                _ => Policy::Gate,
+            },
+            target,
+            folder: self.check_folder(),
+            max_removed: self.percent("max-removed-dags", 50),
+            on_rewind: match self.view.text("on-rewind") {
+                Some("allow") => OnRewind::Allow,
+                Some("block") => OnRewind::Block,
+                _ => OnRewind::Warn,
+            },
+        }
+    }
+
+    fn version<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let setting = self.view.get(name)?;
+        let text = setting.text();
+        match text.parse() {
+            Ok(version) => Some(version),
+            Err(why) => {
+                self.wrong(
+                    &setting.origin,
+                    &format!("`{}` is not a version: {why}", text.escape_debug()),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    fn percent(&mut self, name: &str, default: u8) -> u8 {
+        let Some(setting) = self.view.get(name) else { return default };
+        match setting.text().parse() {
+            Ok(percent @ 0..=100) => percent,
+            _ => {
+                self.wrong(&setting.origin, "must be a number from 0 to 100", None);
+                default
+            }
+        }
+    }
+
+    /// By its parts: `./dags/` is `dags`.
+    fn check_folder(&mut self) -> BString {
+        let Some(setting) = self.view.get("check-folder") else { return BString::default() };
+        let text = setting.text();
+        let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if text.starts_with('/') || parts.contains(&"..") {
+            self.wrong(&setting.origin, "must be below the top of the repository, and relative to it", None);
+        }
+        parts.join("/").into()
+    }
+}

@@ -1,0 +1,186 @@
+//! What is published of a stream of good and bad commits, by the binary.
+
+mod support;
+mod synced;
+
+use std::fs;
+use std::path::Path;
+
+use support::agent::Agent;
+use support::observe::{address, metrics, ready, sample};
+use support::wait::{PATIENCE, wait_until};
+use synced::Synced;
+
+/// A DAG file that Airflow would load.
+fn dag(id: &str) -> String {
+    format!("from airflow.sdk import DAG\n\nwith DAG({id:?}):\n    pass\n")
+}
+
+/// One that it could not.
+fn broken(id: &str) -> String {
+    format!("from airflow.sdk import DAG\n\nwith DAG({id:?})\n    pass\n")
+}
+
+/// A root with one good DAG published.
+fn world() -> Synced {
+    let world = Synced::empty();
+    world.repo.commit(&[("one.py", &dag("one")), ("two.py", &dag("two"))]);
+    world.once(&[]);
+    world.shows(&world.repo.head());
+    world
+}
+
+/// One pass that holds the head back; what it said.
+#[track_caller]
+fn holds(world: &Synced, args: &[&str]) -> String {
+    let before = world.seen();
+    let finished = world.once(args);
+    assert_eq!(world.seen(), before, "what is published stays");
+    assert!(finished.stderr.contains("held back"), "{}", finished.stderr);
+    finished.stderr
+}
+
+#[test]
+fn a_new_error_is_held_back_and_its_mending_is_published() {
+    let world = world();
+    world.repo.commit(&[("one.py", &broken("one"))]);
+    let said = holds(&world, &[]);
+    assert!(said.contains("one.py:3") && said.contains("python-syntax"), "{said}");
+    let mended = world.repo.commit(&[("one.py", &dag("one"))]);
+    world.once(&[]);
+    world.shows(&mended);
+}
+
+#[test]
+fn an_error_that_readers_have_already_holds_nothing_back() {
+    let world = world();
+    let bad = world.repo.commit(&[("one.py", &broken("one"))]);
+    world.once(&["--check=report"]);
+    world.shows(&bad);
+    let more = world.repo.commit(&[("two.py", &dag("zwei"))]);
+    world.once(&[]);
+    world.shows(&more);
+    world.repo.commit(&[("two.py", &broken("zwei"))]);
+    holds(&world, &[]);
+}
+
+#[test]
+fn what_airflow_does_not_load_holds_nothing_back() {
+    let world = world();
+    let fixture = world.repo.commit(&[("tests/broken.py", "def f(:\n")]);
+    world.once(&[]);
+    world.shows(&fixture);
+}
+
+#[test]
+fn nothing_is_looked_at_when_the_check_is_off() {
+    let world = world();
+    let bad = world.repo.commit(&[("one.py", &broken("one"))]);
+    world.once(&["--check=off"]);
+    world.shows(&bad);
+}
+
+#[test]
+fn a_held_revision_is_looked_at_again_when_what_it_is_checked_for_changes() {
+    let world = world();
+    let matching = "from airflow.sdk import DAG\n\nmatch 1:\n    case 1:\n        DAG('one')\n";
+    let head = world.repo.commit(&[("one.py", matching)]);
+    holds(&world, &["--check-python=3.9"]);
+    assert!(holds(&world, &["--check-python=3.9"]).contains("3.10"));
+    world.once(&["--check-python=3.10"]);
+    world.shows(&head);
+}
+
+#[test]
+fn losing_most_dags_has_to_be_meant() {
+    let world = world();
+    world.repo.remove("one.py");
+    world.repo.remove("two.py");
+    world.repo.commit(&[("readme", "nothing here")]);
+    assert!(holds(&world, &[]).contains("2 of 2 DAG files"));
+    world.repo.write("readme", b"less");
+    let meant = world.repo.commit_all("Retire them\n\ndagsync-allow: shrink");
+    world.once(&[]);
+    world.shows(&meant);
+}
+
+#[test]
+fn only_the_folder_that_airflow_reads_is_checked() {
+    let world = Synced::empty();
+    world.repo.commit(&[("dags/one.py", &dag("one")), ("lib/two.py", &dag("two"))]);
+    world.once(&["--check-folder=dags"]);
+    let elsewhere = world.repo.commit(&[("lib/two.py", &broken("two"))]);
+    world.once(&["--check-folder=./dags/"]);
+    world.shows(&elsewhere);
+    world.repo.commit(&[("dags/one.py", &broken("one"))]);
+    holds(&world, &["--check-folder=dags"]);
+}
+
+/// What an agent tells of a revision that it holds back.
+fn told(agent: &Agent, error_file: &Path, commit: &str) {
+    let address = address(agent);
+    let rejected = || sample(address, r#"dagsync_revisions_rejected_total{reason="error",source="repo"}"#);
+    wait_until(PATIENCE, "the rejection", || rejected() == Some(1.0));
+    let passes = || sample(address, r#"dagsync_passes_total{result="noop",source="repo"}"#).unwrap_or(0.0);
+    let before = passes();
+    wait_until(PATIENCE, "more passes", || passes() > before + 2.0);
+    assert_eq!(rejected(), Some(1.0), "counted once");
+    assert_eq!(sample(address, r#"dagsync_consecutive_failures{source="repo"}"#), Some(0.0));
+    assert_eq!(ready(address), 200);
+    let page = metrics(address);
+    assert!(
+        page.contains(r#"dagsync_findings{code="python-syntax",severity="error",source="repo"} 1"#),
+        "{page}"
+    );
+    assert!(page.contains(&format!("dagsync_remote_info{{commit=\"{commit}\"")), "{page}");
+    let text = fs::read_to_string(error_file).expect("an error file");
+    assert!(text.contains(commit) && text.contains("one.py:3"), "{text}");
+}
+
+#[test]
+fn a_held_revision_is_told_counted_once_and_no_failure() {
+    let world = world();
+    let good = world.repo.head();
+    let error_file = world.path("error.json");
+    let args = ["--http-bind=127.0.0.1:0", "--max-failures=0"];
+    let agent = world.launch().args(args).set("error-file", &error_file).start();
+    agent.wait_published(&world.root, "repo", &good);
+    let bad = world.repo.commit(&[("one.py", &broken("one"))]);
+    told(&agent, &error_file, &bad);
+    world.shows(&good);
+    // A tree that somebody damaged meanwhile is built again from what is published, not from what is held.
+    fs::remove_dir_all(world.root.join(".worktrees").join(&good)).expect("it is there");
+    wait_until(PATIENCE, "the repair", || world.link().join("one.py").exists());
+    world.shows(&good);
+    let mended = world.repo.commit(&[("one.py", &dag("one"))]);
+    agent.wait_published(&world.root, "repo", &mended);
+    wait_until(PATIENCE, "the error file to go", || !error_file.exists());
+}
+
+#[test]
+fn a_branch_that_moves_backward_is_blocked_warned_of_or_followed() {
+    for depth in ["--depth=0", "--depth=1"] {
+        let world = world();
+        let first = world.repo.head();
+        world.repo.commit(&[("three.py", &dag("three"))]);
+        world.once(&[depth]);
+        world.repo.reset(&first);
+        let said = holds(&world, &[depth, "--on-rewind=block"]);
+        assert!(said.contains("moved backward"), "{said}");
+        let warned = world.once(&[depth]);
+        assert!(warned.stderr.contains("moved backward"), "{}", warned.stderr);
+        world.shows(&first);
+    }
+}
+
+#[test]
+fn going_back_by_another_ref_is_meant() {
+    let world = world();
+    let first = world.repo.head();
+    world.repo.tag("v1");
+    world.repo.commit(&[("three.py", &dag("three"))]);
+    world.once(&["--on-rewind=block"]);
+    let said = world.once(&["--on-rewind=block", "--ref=v1"]);
+    assert!(!said.stderr.contains("backward"), "{}", said.stderr);
+    world.shows(&first);
+}
