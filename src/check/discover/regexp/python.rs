@@ -332,10 +332,10 @@ impl Parser {
 
     fn capture(&mut self, name: Option<String>, verbose: bool) -> Result<Node, Stop> {
         let group = self.groups.len();
-        if let Some(name) = name {
-            if !is_identifier(&name) || self.names.insert(name, group as u32).is_some() {
-                return refused();
-            }
+        if let Some(name) = name
+            && (!is_identifier(&name) || self.names.insert(name, group as u32).is_some())
+        {
+            return refused();
         }
         self.groups.push(None);
         let node = self.branches(verbose, false)?;
