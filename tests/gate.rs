@@ -40,7 +40,7 @@ fn once(world: &Synced, args: &[&str]) -> Finished {
 #[track_caller]
 fn holds(world: &Synced, args: &[&str]) -> String {
     let before = world.seen();
-    let finished = world.once(args);
+    let finished = once(world, args);
     assert_eq!(world.seen(), before, "what is published stays");
     assert!(finished.stderr.contains("held back: "), "{}", finished.stderr);
     finished.stderr

@@ -247,7 +247,7 @@ fn unusual_modes_of_old_repositories_are_read_as_git_reads_them() {
         ("160000", "e", blob),
     ]);
     let listing = o.walk(root).unwrap();
-    let kinds: Vec<_> = listing.entries().iter().map(|e| (e.path.to_string(), e.kind)).collect();
+    let kinds: Vec<_> = listing.entries().map(|e| (e.path.to_string(), e.kind)).collect();
     let expected = [
         ("a", Kind::File),
         ("b", Kind::File),

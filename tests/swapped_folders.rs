@@ -126,7 +126,7 @@ fn whoever_swaps_a_folder_of_a_spare_for_a_link_leads_no_change_outside() {
 fn plans(listing: &Listing) -> Vec<(&'static str, Plan)> {
     let mtime = Mtime { seconds: 1_000, nanos: 0 };
     let work = |path: &str| {
-        let entry = listing.entries().iter().position(|entry| entry.path == path).unwrap();
+        let entry = listing.entries().position(|entry| entry.path == path).unwrap();
         Work { entry, mtime, same: false }
     };
     let none = Plan::default;

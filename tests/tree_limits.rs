@@ -175,13 +175,13 @@ fn entries_come_in_the_order_of_the_index() {
         file("b0"),
     ]);
     let listing = o.walk(root).unwrap();
-    let paths: Vec<_> = listing.entries().iter().map(|e| e.path.clone()).collect();
+    let paths: Vec<_> = listing.paths().map(ToOwned::to_owned).collect();
     let mut sorted = paths.clone();
     sorted.sort();
     assert_eq!(paths, sorted);
     assert!(listing.has_attributes());
     for path in &paths {
-        assert_eq!(&listing.find(path.as_ref()).unwrap().path, path);
+        assert_eq!(listing.find(path.as_ref()).unwrap().path, path);
     }
     assert!(listing.find("b".into()).is_none());
 }

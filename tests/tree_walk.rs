@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use dagsync::config::Limits;
+use dagsync::tree::index::{Index, Writer};
 use dagsync::tree::{Earlier, Error, Kind, Listing, Policy, walk_after};
 use gix::ObjectId;
-use gix::index::State;
-use gix::index::entry::{Flags, Mode, Stat};
+use gix::index::entry::{Mode, Stat};
 use objects::{FILE, LINK, Objects};
 use proptest::prelude::*;
 
 /// The manifest of a tree, as the builder writes it.
-fn manifest(listing: &Listing) -> State {
-    let mut state = State::new(gix::hash::Kind::Sha1);
+fn manifest(listing: &Listing) -> Index {
+    let hash = gix::hash::Kind::Sha1;
+    let mut index = Writer::new(Vec::new(), listing.len(), hash).unwrap();
     for entry in listing.entries() {
         let mode = match entry.kind {
             Kind::File => Mode::FILE,
@@ -24,10 +25,9 @@ fn manifest(listing: &Listing) -> State {
             Kind::Submodule => Mode::COMMIT,
         };
         let stat = Stat { size: entry.size.try_into().unwrap(), ..Stat::default() };
-        state.dangerously_push_entry(stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
+        index.put(entry.path, &entry.id, mode, &stat).unwrap();
     }
-    state.sort_entries();
-    state
+    Index::of_bytes(&index.finish().unwrap().0, hash).unwrap()
 }
 
 /// Walks `after` with the help of `before`.

@@ -229,12 +229,12 @@ impl Pass<'_> {
         let changes = previous.and_then(|previous| self.changes(&objects, previous, root));
         self.time(Stage::Retire, |pass| pass.retire(Some(commit)));
         self.time(Stage::Announce, |pass| pass.announce(&tree, commit, previous));
-        self.source.metrics.published(&commit.to_string(), &target.reference, listing.entries().len() as u64);
+        self.source.metrics.published(&commit.to_string(), &target.reference, listing.len() as u64);
         Ok(Outcome::Published(Box::new(Report {
             commit: commit.to_string(),
             reference: target.reference.clone(),
             previous: previous.map(|id| id.to_string()),
-            files: listing.entries().len(),
+            files: listing.len(),
             changes,
             bytes: self.bytes,
             took: self.took.clone(),
@@ -264,7 +264,7 @@ impl Pass<'_> {
             (err, _) => broken_tree(Stage::Check)(err),
         })?;
         if listing.has_submodules() && source.config.submodules != Submodules::Off {
-            let path = listing.entries().iter().find(|entry| entry.kind == tree::Kind::Submodule);
+            let path = listing.entries().find(|entry| entry.kind == tree::Kind::Submodule);
             let path = path.map(|entry| entry.path.to_str_lossy().into_owned()).unwrap_or_default();
             return Err(Broken::from(Failure::new(
                 Stage::Check,

@@ -46,7 +46,7 @@ impl<'a> Candidate<'a> {
         if !prefix.is_empty() {
             prefix.push(b'/');
         }
-        let below = listing.entries().iter().filter_map(|entry| {
+        let below = listing.entries().filter_map(|entry| {
             let kind = match entry.kind {
                 tree::Kind::File | tree::Kind::Executable => Kind::File,
                 tree::Kind::Symlink => Kind::Link,

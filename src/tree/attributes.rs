@@ -70,13 +70,13 @@ impl Converter {
         objects: &impl Find,
         config: CheckoutConfig,
     ) -> Result<Option<Converter>, Error> {
-        let listed = if listing.has_attributes() { listing.entries() } else { &[] };
-        Converter::of_rules(listed.iter(), objects, config)
+        let listed = listing.has_attributes().then(|| listing.entries());
+        Converter::of_rules(listed.into_iter().flatten(), objects, config)
     }
 
     /// The same from the `.gitattributes` among `entries`; others are not looked at.
     pub(super) fn of_rules<'a>(
-        entries: impl Iterator<Item = &'a Entry>,
+        entries: impl Iterator<Item = Entry<'a>>,
         objects: &impl Find,
         config: CheckoutConfig,
     ) -> Result<Option<Converter>, Error> {
@@ -86,7 +86,7 @@ impl Converter {
         for entry in entries.filter(|entry| is_attributes(entry)) {
             total += entry.size;
             if total > ALL_BYTES {
-                let path = entry.path.clone();
+                let path = entry.path.to_owned();
                 return Err(Error::TooMuch { bound: Bound::AttributeBytes, max: ALL_BYTES, path });
             }
             let mut buffer = Vec::new();
@@ -98,7 +98,7 @@ impl Converter {
         Ok(acts.then(|| Converter::with_files(&files, config)))
     }
 
-    fn with_files(files: &[(&Entry, Vec<u8>)], config: CheckoutConfig) -> Converter {
+    fn with_files(files: &[(Entry<'_>, Vec<u8>)], config: CheckoutConfig) -> Converter {
         let mut names = MetadataCollection::default();
         let built_in = Search::new_globals(std::iter::empty::<PathBuf>(), &mut Vec::new(), &mut names);
         debug_assert!(built_in.is_ok(), "reads no file");
@@ -110,7 +110,7 @@ impl Converter {
             let mut search = Search::default();
             let folder = entry.path.rfind_byte(b'/').map_or(&b""[..], |at| &entry.path[..at]);
             let root = Some(Path::new(""));
-            let source = PathBuf::from(OsStr::from_bytes(&entry.path));
+            let source = PathBuf::from(OsStr::from_bytes(entry.path));
             // Its only errors are of paths that some other system cannot have.
             if search.add_patterns_buffer(text, source, root, &mut names, folder.is_empty()).is_ok() {
                 by_folder.insert(folder.into(), search);
@@ -268,7 +268,7 @@ fn line_ends(
 }
 
 fn is_attributes(entry: &Entry) -> bool {
-    is_name_of_rules(entry.path.as_ref()) && matches!(entry.kind, Kind::File | Kind::Executable)
+    is_name_of_rules(entry.path) && matches!(entry.kind, Kind::File | Kind::Executable)
 }
 
 /// Whether a path is that of a `.gitattributes`, whatever is there.

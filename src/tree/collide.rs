@@ -58,9 +58,9 @@ pub(super) fn fold(name: &BStr, out: &mut Vec<u8>) {
 pub(super) fn check(listing: &Listing, refuse_all: bool) -> Result<(), Error> {
     // Folded path → what was seen there first. Folders count, by their own spelling.
     let mut seen: HashMap<Vec<u8>, (BString, bool)> = HashMap::new();
-    let mut previous = BString::default();
+    let mut previous = BStr::new("");
     for entry in listing.entries() {
-        let path = entry.path.as_bstr();
+        let path = entry.path;
         let ends = path.find_iter("/").chain([path.len()]);
         for end in ends {
             let part = path[..end].as_bstr();
@@ -90,7 +90,7 @@ pub(super) fn check(listing: &Listing, refuse_all: bool) -> Result<(), Error> {
                 }
             }
         }
-        previous.clone_from(&entry.path);
+        previous = path;
     }
     Ok(())
 }
@@ -102,12 +102,7 @@ mod tests {
 
     fn listing(paths: &[(&str, Kind)]) -> Listing {
         let id = gix::ObjectId::null(gix::hash::Kind::Sha1);
-        let mut entries: Vec<_> = paths
-            .iter()
-            .map(|(path, kind)| Entry { path: (*path).into(), kind: *kind, id, size: 0 })
-            .collect();
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Listing { entries, bytes: 0, has_attributes: false, has_symlinks: false, has_submodules: false }
+        Listing::of(paths.iter().map(|(path, kind)| Entry { path: (*path).into(), kind: *kind, id, size: 0 }))
     }
 
     fn refused(paths: &[(&str, Kind)], all: bool) -> Option<bool> {

@@ -74,11 +74,11 @@ impl Touched {
         let mut folders: BTreeSet<&BStr> = BTreeSet::from([BStr::new("")]);
         let mut files = vec![PathBuf::from(".git")];
         for work in &plan.write {
-            let entry = &listing.entries()[work.entry];
-            folders.insert(parent(entry.path.as_ref()));
+            let entry = listing.entry(work.entry);
+            folders.insert(parent(entry.path));
             // A link has no content of its own: it is in its folder.
             if entry.kind != Kind::Symlink {
-                files.push(join(Path::new(""), entry.path.as_ref()));
+                files.push(join(Path::new(""), entry.path));
             }
         }
         let gone =

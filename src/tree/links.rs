@@ -32,22 +32,22 @@ pub(super) fn check<O: Find + FindHeader>(
     policy: &Policy,
     interrupt: &AtomicBool,
 ) -> Result<(), Error> {
-    if !listing.has_symlinks {
+    if !listing.has_symlinks() {
         return Ok(());
     }
     let mut links = Vec::new();
     let mut total = 0;
     let mut buffer = Vec::new();
-    for entry in listing.entries().iter().filter(|entry| entry.kind == Kind::Symlink) {
+    for entry in listing.entries().filter(|entry| entry.kind == Kind::Symlink) {
         if interrupt.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
         if entry.size > TARGET_BYTES {
-            return Err(refused(entry, BString::default(), LinkProblem::TooLong));
+            return Err(refused(&entry, BString::default(), LinkProblem::TooLong));
         }
         total += entry.size;
         if total > ALL_TARGETS_BYTES {
-            let path = entry.path.clone();
+            let path = entry.path.to_owned();
             return Err(Error::TooMuch { bound: Bound::LinkBytes, max: ALL_TARGETS_BYTES, path });
         }
         let found = objects.try_find(&entry.id, &mut buffer).map_err(|e| read_error(entry.id, e))?;
@@ -62,7 +62,7 @@ pub(super) fn check<O: Find + FindHeader>(
             None
         };
         if let Some(problem) = problem {
-            return Err(refused(entry, target.to_owned(), problem));
+            return Err(refused(&entry, target.to_owned(), problem));
         }
         if policy.symlinks == Symlinks::Inside {
             links.push((entry, target.to_owned()));
@@ -71,8 +71,8 @@ pub(super) fn check<O: Find + FindHeader>(
     Graph::new(&links, policy.case_insensitive).follow_all(interrupt)
 }
 
-fn refused(entry: &Entry, target: BString, problem: LinkProblem) -> Error {
-    Error::Link { path: entry.path.clone(), target, problem }
+fn refused(entry: &Entry<'_>, target: BString, problem: LinkProblem) -> Error {
+    Error::Link { path: entry.path.to_owned(), target, problem }
 }
 
 /// What is known of a link.
@@ -96,7 +96,7 @@ struct Frame {
 }
 
 struct Graph<'a> {
-    links: &'a [(&'a Entry, BString)],
+    links: &'a [(Entry<'a>, BString)],
     /// Path of a link, folded when case folds, → its place in `links`.
     by_path: HashMap<Vec<u8>, usize>,
     fold: bool,
@@ -105,11 +105,11 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    fn new(links: &'a [(&'a Entry, BString)], fold: bool) -> Self {
+    fn new(links: &'a [(Entry<'a>, BString)], fold: bool) -> Self {
         let states = vec![State::Unknown; links.len()];
         let mut graph = Graph { links, by_path: HashMap::new(), fold, states, ends_bytes: 0 };
         for (at, (entry, _)) in links.iter().enumerate() {
-            let key = graph.key(entry.path.as_bstr());
+            let key = graph.key(entry.path);
             graph.by_path.insert(key, at);
         }
         graph
@@ -162,7 +162,7 @@ impl<'a> Graph<'a> {
                         frame.at.extend_from_slice(name);
                         // Chains of dangling links add up to paths that nothing can have made.
                         if frame.at.len() as u64 > TARGET_BYTES {
-                            let path = entry.path.clone();
+                            let path = entry.path.to_owned();
                             return Err(Error::TooMuch { bound: Bound::Path, max: TARGET_BYTES, path });
                         }
                         let met = if self.fold {
@@ -195,7 +195,7 @@ impl<'a> Graph<'a> {
             }
             self.ends_bytes += frame.at.len() as u64;
             if self.ends_bytes > ALL_ENDS_BYTES {
-                let path = entry.path.clone();
+                let path = entry.path.to_owned();
                 return Err(Error::TooMuch { bound: Bound::LinkBytes, max: ALL_ENDS_BYTES, path });
             }
             self.states[frame.link] = State::End(std::mem::take(&mut frame.at));
@@ -206,7 +206,7 @@ impl<'a> Graph<'a> {
 
     fn open(&mut self, link: usize) -> Frame {
         self.states[link] = State::Open;
-        let path = &self.links[link].0.path;
+        let path = self.links[link].0.path;
         // The folder of a listed link is a real folder: a tree has no entry below a link.
         let folder = path.rfind_byte(b'/').unwrap_or(0);
         Frame { link, done: 0, at: path[..folder].into() }

@@ -31,7 +31,7 @@ pub(super) fn lists_the_commit(
     let Ok(listing) = walk(objects, root, limits, &policy, deadline.interrupt()) else {
         return true;
     };
-    let listed = listing.entries().iter().map(|entry| (entry.path.as_bstr(), Some(entry.kind), entry.id));
+    let listed = listing.entries().map(|entry| (entry.path, Some(entry.kind), entry.id));
     listed.eq(state.entries().iter().map(|entry| (entry.path(state), kind_of(entry.mode), entry.id)))
 }
 
@@ -87,13 +87,11 @@ pub(super) fn converter(
     checkout: CheckoutConfig,
 ) -> Result<Option<Converter>, ()> {
     let rules = state.entries().iter().filter(|entry| is_name_of_rules(entry.path(state)));
-    let rules: Vec<Entry> = rules
-        .filter_map(|entry| {
-            let kind = kind_of(entry.mode)?;
-            Some(Entry { path: entry.path(state).to_owned(), kind, id: entry.id, size: 0 })
-        })
-        .collect();
-    Converter::of_rules(rules.iter(), objects, checkout).map_err(drop)
+    let rules = rules.filter_map(|entry| {
+        let kind = kind_of(entry.mode)?;
+        Some(Entry { path: entry.path(state), kind, id: entry.id, size: 0 })
+    });
+    Converter::of_rules(rules, objects, checkout).map_err(drop)
 }
 
 /// Whether a path is an entry, or a folder that has some.

@@ -8,11 +8,10 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use gix::bstr::ByteSlice as _;
 use gix::index::entry::{Flags, Mode, Stat};
-use gix::index::{self, State};
 use gix::{ObjectId, oid};
 
+use super::index::{self, Index};
 use super::{Kind, Listing};
 use crate::disk::{self, Below, Point, create_ours, write_ours};
 use crate::git::cause::of_the_disk;
@@ -56,11 +55,22 @@ pub enum Unreadable {
     Disk(String),
 }
 
-/// The manifest of a tree whose store has ids of this kind. Its own checksum is not looked at.
-pub fn read(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Result<index::File, Unreadable> {
+/// The manifest of a tree whose store has ids of this kind, with all that git may have noted in it. Its own checksum is not
+/// looked at.
+pub fn read(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Result<gix::index::File, Unreadable> {
+    let options = gix::index::decode::Options::default();
+    gix::index::File::at(index_of(tree, store)?, hash, false, options).map_err(unreadable)
+}
+
+/// The same for whoever holds it while a tree is built: in less memory, without git's notes. A damaged one, or one of another
+/// hash, is as good as none: the tree is then built from nothing.
+pub fn read_to_hold(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Index> {
+    Index::read(&index_of(tree, store).ok()?, hash)
+}
+
+fn index_of(tree: &Path, store: &Path) -> Result<PathBuf, Unreadable> {
     let admin = metadata_of(tree, store).map_err(|err| Unreadable::Disk(err.to_string()))?;
-    let admin = admin.ok_or(Unreadable::NoMetadata)?;
-    index::File::at(admin.join("index"), hash, false, index::decode::Options::default()).map_err(unreadable)
+    admin.map(|admin| admin.join("index")).ok_or(Unreadable::NoMetadata)
 }
 
 fn unreadable(err: gix::Error) -> Unreadable {
@@ -169,55 +179,6 @@ pub fn prepare(
     Ok(admin)
 }
 
-/// The index of the tree that a spare became: the spare's, with what was worked on. `done` has what the kernel says of entries
-/// of the listing, by their places in it.
-pub fn next(
-    spare: Option<State>,
-    hash: gix::hash::Kind,
-    listing: &Listing,
-    mut done: Vec<(usize, Stat)>,
-) -> State {
-    done.sort_unstable_by_key(|(at, _)| *at);
-    let mut done = done.into_iter().peekable();
-    let mut worked_on = move |at: usize| done.next_if(|(done, _)| *done == at).map(|(_, stat)| stat);
-    let push = |state: &mut State, at: usize, stat: Option<Stat>| {
-        let entry = &listing.entries()[at];
-        let (stat, mode) = (stat.unwrap_or_default(), mode_of(entry.kind));
-        state.dangerously_push_entry(stat, entry.id, Flags::empty(), mode, entry.path.as_ref());
-    };
-    let Some(mut state) = spare else {
-        let mut state = State::new(hash);
-        (0..listing.entries().len()).for_each(|at| push(&mut state, at, worked_on(at)));
-        return state;
-    };
-    let mut wanted = listing.entries().iter().enumerate().peekable();
-    let mut new: Vec<(usize, Option<Stat>)> = Vec::new();
-    for (old, path) in state.entries_mut_with_paths() {
-        while let Some((at, _)) = wanted.next_if(|(_, entry)| entry.path.as_bstr() < path) {
-            new.push((at, worked_on(at)));
-        }
-        // What a git program noted of it (`add -N`, `update-index`, an unfinished merge) was about another commit.
-        old.flags = Flags::empty();
-        let Some((at, entry)) = wanted.next_if(|(_, entry)| entry.path == path) else {
-            old.flags = Flags::REMOVE;
-            continue;
-        };
-        (old.id, old.mode) = (entry.id, mode_of(entry.kind));
-        match worked_on(at) {
-            Some(stat) => old.stat = stat,
-            // A submodule is a folder: nothing is known of it, whatever was at its path before.
-            None if entry.kind == Kind::Submodule => old.stat = Stat::default(),
-            None => {}
-        }
-    }
-    new.extend(wanted.map(|(at, _)| (at, worked_on(at))));
-    if !new.is_empty() {
-        new.into_iter().for_each(|(at, stat)| push(&mut state, at, stat));
-        state.sort_entries();
-    }
-    state
-}
-
 fn mode_of(kind: Kind) -> Mode {
     match kind {
         Kind::File => Mode::FILE,
@@ -227,26 +188,37 @@ fn mode_of(kind: Kind) -> Mode {
     }
 }
 
-/// Writes the index, and returns its checksum.
-pub fn write_index(admin: &Path, state: &State, group_write: bool) -> io::Result<ObjectId> {
-    let hash = state.object_hash();
+/// Writes the index of the tree that a spare became, and returns its checksum: the spare's, with what was worked on. `done` has
+/// what the kernel says of entries of the listing, by their places in it.
+///
+/// It goes to disk entry by entry. What a git program noted in a spare's (`add -N`, `update-index`, an unfinished merge) was about
+/// another commit, and is left out.
+pub fn write_index(
+    admin: &Path,
+    spare: Option<&Index>,
+    hash: gix::hash::Kind,
+    listing: &Listing,
+    mut done: Vec<(usize, Stat)>,
+    group_write: bool,
+) -> io::Result<ObjectId> {
+    done.sort_unstable_by_key(|(at, _)| *at);
+    let mut done = done.into_iter().peekable();
+    let mut olds = spare.into_iter().flat_map(Index::entries).peekable();
     let temp = admin.join("index.lock");
     let file = create_ours(Point::TreeIndexCreate, &temp, group_write)?;
-    // What a git program added to the index of a spare is about another commit.
-    let options = index::write::Options { extensions: index::write::Extensions::None, skip_hash: false };
-    // The buffer is above the hash: gix writes a few bytes at a time, and hashing those is most of its time.
-    let mut out = io::BufWriter::with_capacity(
-        64 << 10,
-        gix::hash::io::Write::new(file.at(Point::TreeIndexWrite), hash),
-    );
-    // gix wraps what the disk said; people are told the disk's word, and get the hint that goes with it.
-    let in_git = |err: gix::Error| {
-        of_the_disk(&err).unwrap_or_else(|| io::Error::other(err.probable_cause().to_string()))
-    };
-    state.write_to(&mut out, options).map_err(in_git)?;
-    let hashed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    let checksum = hashed.hash.try_finalize().map_err(|err| io::Error::other(err.to_string()))?;
-    file.write_all(Point::TreeIndexWrite, checksum.as_slice())?;
+    let mut index = index::Writer::new(file.at(Point::TreeIndexWrite), listing.len(), hash)?;
+    for (at, entry) in listing.entries().enumerate() {
+        while olds.next_if(|old| old.path < entry.path).is_some() {}
+        let old = olds.next_if(|old| old.path == entry.path);
+        let stat = match done.next_if(|(done, _)| *done == at) {
+            Some((_, stat)) => stat,
+            // A submodule is a folder: nothing is known of it, whatever was at its path before.
+            None if entry.kind == Kind::Submodule => Stat::default(),
+            None => old.map(|old| old.stat()).unwrap_or_default(),
+        };
+        index.put(entry.path, &entry.id, mode_of(entry.kind), &stat)?;
+    }
+    let (_, checksum) = index.finish()?;
     disk::rename(Point::TreeIndexRename, &temp, &admin.join("index"))?;
     Ok(checksum)
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use gix::ObjectId;
-use gix::bstr::{BStr, BString, ByteSlice};
+use gix::bstr::{BString, ByteSlice};
 
 use crate::error::{Advice, Remedy};
 
@@ -23,8 +23,10 @@ mod comparison;
 pub mod durable;
 mod encoding;
 mod ident;
+pub mod index;
 mod links;
 mod listed;
+mod listing;
 pub mod manifest;
 mod names;
 mod parallel;
@@ -39,6 +41,7 @@ pub mod volume;
 mod walk;
 pub mod write;
 
+pub use listing::{Entry, Listing};
 pub use names::NameProblem;
 pub use settings::{AutoCrlf, CheckoutConfig, Durable, Limits, Symlinks, Times};
 pub use walk::{Earlier, walk, walk_after};
@@ -54,61 +57,6 @@ pub enum Kind {
     Symlink,
     /// A commit of another repository: an empty directory unless submodules are on.
     Submodule,
-}
-
-/// One file, link or submodule of a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The full path below the root, `/` between components. Checked: safe to join to a directory.
-    pub path: BString,
-    /// What it becomes.
-    pub kind: Kind,
-    /// The blob, or the commit of a submodule.
-    pub id: ObjectId,
-    /// Bytes of the blob, before any conversion; 0 for a submodule.
-    pub size: u64,
-}
-
-/// A whole tree that passed every rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
-    entries: Vec<Entry>,
-    bytes: u64,
-    has_attributes: bool,
-    has_symlinks: bool,
-    has_submodules: bool,
-}
-
-impl Listing {
-    /// All entries, in the order of the git index: by the bytes of the path.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The entry at exactly this path.
-    pub fn find(&self, path: &BStr) -> Option<&Entry> {
-        self.entries.binary_search_by(|e| e.path.as_bstr().cmp(path)).ok().map(|at| &self.entries[at])
-    }
-
-    /// Sum of the blobs as they will be on disk before conversion: a blob used twice counts twice.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether a `.gitattributes` file is anywhere in it.
-    pub fn has_attributes(&self) -> bool {
-        self.has_attributes
-    }
-
-    /// Whether a symlink is anywhere in it.
-    pub fn has_symlinks(&self) -> bool {
-        self.has_symlinks
-    }
-
-    /// Whether a submodule is anywhere in it.
-    pub fn has_submodules(&self) -> bool {
-        self.has_submodules
-    }
 }
 
 /// What a source allows, apart from [`Limits`].

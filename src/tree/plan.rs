@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::oid;
 
-use super::{Entry, Kind};
+use super::{Kind, Listing};
 
 /// A time as the kernel keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -103,7 +103,7 @@ pub struct Plan {
 }
 
 /// Plans the way from `spare` to `target`, seen by readers of `current`. `now` is the clock.
-pub fn plan(spare: OnDisk<'_>, current: OnDisk<'_>, target: &[Entry], now: Mtime) -> Plan {
+pub fn plan(spare: OnDisk<'_>, current: OnDisk<'_>, target: &Listing, now: Mtime) -> Plan {
     let mut plan = Plan::default();
     // Folders whose listing differs between what readers hold and what they get.
     let mut relisted: BTreeSet<&BStr> = BTreeSet::new();
@@ -113,8 +113,8 @@ pub fn plan(spare: OnDisk<'_>, current: OnDisk<'_>, target: &[Entry], now: Mtime
     // Submodules are folders on disk, and are compared with the folders.
     let mut reads = current.entries.filter(|read| read.kind != Kind::Submodule).peekable();
     let wanted = folders_of(target);
-    for (index, entry) in target.iter().enumerate() {
-        let path = entry.path.as_bstr();
+    for (index, entry) in target.entries().enumerate() {
+        let path = entry.path;
         while let Some(old) = olds.next_if(|old| old.path < path) {
             plan.forget(&old, &mut touched);
         }
@@ -208,13 +208,13 @@ pub(super) fn later(now: Mtime, read: Option<Mtime>, old: Option<Mtime>) -> Mtim
 }
 
 /// Every folder of a listing, the top one included, parents first.
-fn folders_of(target: &[Entry]) -> BTreeSet<&BStr> {
+fn folders_of(target: &Listing) -> BTreeSet<&BStr> {
     let mut folders = BTreeSet::from([BStr::new("")]);
     let mut last = BStr::new("");
-    for entry in target {
+    for entry in target.entries() {
         let mut folder = match entry.kind {
-            Kind::Submodule => entry.path.as_bstr(),
-            _ => parent(entry.path.as_ref()),
+            Kind::Submodule => entry.path,
+            _ => parent(entry.path),
         };
         if folder == last {
             continue;
@@ -234,6 +234,7 @@ pub(super) fn parent(path: &BStr) -> &BStr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Entry;
     use super::*;
     use gix::ObjectId;
     use proptest::prelude::*;
@@ -261,7 +262,7 @@ mod tests {
 
         /// As a kernel does it: whatever changes a listing gives the folder the time of `now`, and things must be there or not be
         /// there.
-        fn apply(&mut self, plan: &Plan, target: &[Entry], now: Mtime) {
+        fn apply(&mut self, plan: &Plan, target: &Listing, now: Mtime) {
             let touch = |folders: &mut BTreeMap<BString, Mtime>, path: &BStr| {
                 *folders.get_mut(parent(path)).expect("the folder is there") = now;
             };
@@ -287,17 +288,17 @@ mod tests {
                 }
             }
             for work in &plan.write {
-                let entry = &target[work.entry];
-                assert!(!self.folders.contains_key(&entry.path), "{} is no folder", entry.path);
-                touch(&mut self.folders, entry.path.as_ref());
-                self.entries.insert(entry.path.clone(), (entry.kind, entry.id, work.mtime));
+                let entry = target.entry(work.entry);
+                assert!(!self.folders.contains_key(entry.path), "{} is no folder", entry.path);
+                touch(&mut self.folders, entry.path);
+                self.entries.insert(entry.path.to_owned(), (entry.kind, entry.id, work.mtime));
             }
             for work in &plan.retime {
-                self.entries.get_mut(&target[work.entry].path).expect("there").2 = work.mtime;
+                self.entries.get_mut(target.entry(work.entry).path).expect("there").2 = work.mtime;
             }
-            for entry in target.iter().filter(|entry| entry.kind == Kind::Submodule) {
-                assert!(self.folders.contains_key(&entry.path), "{} is a folder", entry.path);
-                self.entries.insert(entry.path.clone(), (entry.kind, entry.id, Mtime::default()));
+            for entry in target.entries().filter(|entry| entry.kind == Kind::Submodule) {
+                assert!(self.folders.contains_key(entry.path), "{} is a folder", entry.path);
+                self.entries.insert(entry.path.to_owned(), (entry.kind, entry.id, Mtime::default()));
             }
             for (folder, mtime) in &plan.folders {
                 *self.folders.get_mut(folder).expect("there") = *mtime;
@@ -314,10 +315,10 @@ mod tests {
     }
 
     /// A tree from (path choice, content choice) pairs; what collides with a folder is left out.
-    fn tree(choices: &[(usize, u8, u8)]) -> Vec<Entry> {
+    fn tree(choices: &[(usize, u8, u8)]) -> Listing {
         const PATHS: &[&str] =
             &["a", "a/b", "a/b/c", "a/d", "a-x", "b", "b/x", "b/y", "c", "d/e/f", "d/e/g", "d/h", "z"];
-        let mut entries: BTreeMap<BString, Entry> = BTreeMap::new();
+        let mut entries: BTreeMap<BString, (Kind, ObjectId)> = BTreeMap::new();
         for (path, content, kind) in choices {
             let path = BString::from(PATHS[path % PATHS.len()]);
             let kind = [Kind::File, Kind::File, Kind::Executable, Kind::Symlink, Kind::Submodule]
@@ -325,21 +326,27 @@ mod tests {
             let under = |a: &BString, b: &BString| b.starts_with(a) && b.get(a.len()) == Some(&b'/');
             if !entries.keys().any(|other| under(other, &path) || under(&path, other)) {
                 let id = ObjectId::from_bytes_or_panic(&[*content; 20]);
-                entries.insert(path.clone(), Entry { path, kind, id, size: 0 });
+                entries.insert(path, (kind, id));
             }
         }
-        entries.into_values().collect()
+        Listing::of(entries.iter().map(|(path, (kind, id))| Entry {
+            path: path.as_ref(),
+            kind: *kind,
+            id: *id,
+            size: 0,
+        }))
     }
 
     fn at(seconds: i64, nanos: u32) -> Mtime {
         Mtime { seconds, nanos }
     }
 
-    fn check(before: &Disk, after: &Disk, target: &[Entry]) {
+    fn check(before: &Disk, after: &Disk, target: &Listing) {
         let content = |disk: &Disk| -> Vec<_> {
             disk.entries.iter().map(|(p, (k, i, _))| (p.clone(), *k, *i)).collect()
         };
-        let wanted: Vec<_> = target.iter().map(|entry| (entry.path.clone(), entry.kind, entry.id)).collect();
+        let wanted: Vec<_> =
+            target.entries().map(|entry| (entry.path.to_owned(), entry.kind, entry.id)).collect();
         assert_eq!(content(after), wanted);
         let folders: BTreeSet<BString> = folders_of(target).into_iter().map(ToOwned::to_owned).collect();
         assert_eq!(after.folders.keys().cloned().collect::<BTreeSet<_>>(), folders);

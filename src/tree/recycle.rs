@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::ObjectId;
-use gix::bstr::{BString, ByteSlice as _};
-use gix::index::State;
+use gix::bstr::BString;
 
 use super::attributes::{Converter, is_name_of_rules};
 use super::durable::Touched;
+use super::index::Index;
 use super::plan::{Mtime, later, plan};
 use super::space;
 use super::survey::{self, Survey};
@@ -48,9 +48,9 @@ pub struct Looked {
 
 impl Looked {
     /// The manifest of the tree that readers hold, if it is the one with this checksum.
-    pub fn manifest_of_current(&self, checksum: &gix::oid) -> Option<&State> {
-        let current = self.current.as_ref()?;
-        (current.checksum.as_deref() == Some(checksum)).then_some(&current.manifest)
+    pub fn manifest_of_current(&self, checksum: &gix::oid) -> Option<&Index> {
+        let manifest = &self.current.as_ref()?.manifest;
+        (manifest.checksum() == Some(checksum)).then_some(manifest)
     }
 }
 
@@ -85,20 +85,20 @@ pub fn look(
 
 fn see_whole(tree: &Path, store: &Path, hash: gix::hash::Kind, deadline: &Deadline) -> Option<Seen> {
     let at = Instant::now();
-    let (manifest, checksum) = read_manifest(tree, store, hash)?;
+    let manifest = manifest::read_to_hold(tree, store, hash)?;
     let survey = survey::survey(tree, &manifest, deadline);
     let whole = true;
     let survey =
         survey.inspect_err(|err| tracing::debug!("`{}` is of no use: {err}", tree.display())).ok()?;
-    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey, cleared: Vec::new() })
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, survey, cleared: Vec::new() })
 }
 
 /// Only times are taken from the files of the readers' tree, and those are in its manifest.
 fn see_current(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<Seen> {
     let at = Instant::now();
-    let (manifest, checksum) = read_manifest(tree, store, hash)?;
+    let manifest = manifest::read_to_hold(tree, store, hash)?;
     let (whole, survey) = (false, survey::folders(tree, &manifest).ok()?);
-    Some(Seen { tree: tree.to_owned(), at, whole, manifest, checksum, survey, cleared: Vec::new() })
+    Some(Seen { tree: tree.to_owned(), at, whole, manifest, survey, cleared: Vec::new() })
 }
 
 /// What to build, where, from what.
@@ -149,8 +149,7 @@ struct Seen {
     at: Instant,
     /// Its files too, not its folders alone.
     whole: bool,
-    manifest: State,
-    checksum: Option<ObjectId>,
+    manifest: Index,
     survey: Survey,
     /// What it had too much.
     cleared: Vec<BString>,
@@ -185,8 +184,7 @@ impl Job<'_> {
         self.build(objects, None, current)
     }
 
-    /// Each manifest is as large as the tree has names: none is kept longer than it is needed, and the new one is made of the
-    /// spare's.
+    /// Each manifest is as large as the tree has names: none is kept longer than it is needed, and the new one is never held.
     fn build(&self, objects: &Objects, spare: Option<Seen>, current: Option<Seen>) -> Result<Done, Error> {
         let anew = self.times == Times::Now;
         let set_times = current.is_some() || spare.is_some() || anew;
@@ -201,7 +199,7 @@ impl Job<'_> {
         let plan = plan(
             spare.as_ref().map(|seen| seen.survey.on_disk(&seen.manifest, true)).unwrap_or_default(),
             readers.unwrap_or_default(),
-            self.listing.entries(),
+            self.listing,
             match self.times {
                 Times::Preserve => now(),
                 // One time for everything, later than all that was there.
@@ -230,10 +228,11 @@ impl Job<'_> {
         let written = plan.write.len();
         let touched = Touched::of(&plan, self.listing, &cleared, admin.clone());
         drop(plan);
-        let index = manifest::next(spare, self.commit.kind(), self.listing, done);
-        let manifest = manifest::write_index(&admin, &index, self.group_write)
-            .map_err(failed("write the index of", self.new))?;
-        let reused = self.listing.entries().len() - written;
+        let hash = self.commit.kind();
+        let manifest =
+            manifest::write_index(&admin, spare.as_ref(), hash, self.listing, done, self.group_write)
+                .map_err(failed("write the index of", self.new))?;
+        let reused = self.listing.len() - written;
         Ok(Done { written, reused, manifest: Some(manifest), touched })
     }
 
@@ -307,14 +306,6 @@ impl Job<'_> {
     }
 }
 
-/// The manifest with its checksum. A damaged one, or one of another hash, is as good as none: the tree is then built from nothing.
-fn read_manifest(tree: &Path, store: &Path, hash: gix::hash::Kind) -> Option<(State, Option<ObjectId>)> {
-    let file = manifest::read(tree, store, hash).ok()?;
-    let checksum = file.checksum();
-    // Somebody's sparse checkout has folders for entries.
-    Some((file.into_parts().0, checksum)).filter(|(state, _)| !state.is_sparse())
-}
-
 /// The manifest first, then the rest.
 fn remove_admin(admin: &Path) -> io::Result<()> {
     match disk::remove_file(Point::TreeSpareIndex, &admin.join("index")) {
@@ -325,18 +316,10 @@ fn remove_admin(admin: &Path) -> io::Result<()> {
 }
 
 /// Whether the rules that change bytes are the same: every `.gitattributes`, by path and content.
-fn same_attributes(manifest: &State, listing: &Listing) -> bool {
-    let before = manifest
-        .entries()
-        .iter()
-        .map(|entry| (entry.path(manifest), entry.id.as_ref()))
-        .filter(|(path, _)| is_name_of_rules(path));
-    let after = listing
-        .entries()
-        .iter()
-        .map(|entry| (entry.path.as_bstr(), entry.id.as_ref()))
-        .filter(|(path, _)| is_name_of_rules(path));
-    before.eq(after)
+fn same_attributes(manifest: &Index, listing: &Listing) -> bool {
+    let before = manifest.entries().filter(|entry| is_name_of_rules(entry.path));
+    let after = listing.entries().filter(|entry| is_name_of_rules(entry.path));
+    before.map(|entry| (entry.path, entry.id.to_owned())).eq(after.map(|entry| (entry.path, entry.id)))
 }
 
 fn newest(seen: Option<&Seen>) -> Option<Mtime> {

@@ -55,14 +55,13 @@ pub struct Shortage {
 pub fn need(plan: &Plan, listing: &Listing, shared: bool, block: u64) -> Need {
     let block = block.max(1);
     let whole = |bytes: u64| bytes.div_ceil(block).saturating_mul(block);
-    let entries = listing.entries();
     let files = plan.write.iter().filter(|work| !(shared && work.same));
-    let files = files.map(|work| &entries[work.entry]).map(|entry| match entry.kind {
+    let files = files.map(|work| listing.entry(work.entry)).map(|entry| match entry.kind {
         Kind::Symlink if entry.size < SHORT_LINK => 0,
         _ => whole(entry.size),
     });
     let folders = plan.make_folders.len() as u64;
-    let manifest: u64 = entries.iter().map(|entry| entry.path.len() as u64 + ENTRY_BYTES).sum();
+    let manifest: u64 = listing.paths().map(|path| path.len() as u64 + ENTRY_BYTES).sum();
     let bytes = files.fold(0, u64::saturating_add);
     let beside = (folders + FILES_BESIDE).saturating_mul(block);
     Need {
@@ -134,21 +133,15 @@ mod tests {
     use super::*;
     use gix::ObjectId;
 
-    fn listing(files: &[(&str, Kind, u64)]) -> Listing {
+    fn listing(files: &[(&'static str, Kind, u64)]) -> Listing {
         let id = ObjectId::null(gix::hash::Kind::Sha1);
-        let entry = |(path, kind, size): &(&str, Kind, u64)| Entry {
+        let entry = |(path, kind, size): &(&'static str, Kind, u64)| Entry {
             path: (*path).into(),
             kind: *kind,
             id,
             size: *size,
         };
-        Listing {
-            entries: files.iter().map(entry).collect(),
-            bytes: 0,
-            has_attributes: false,
-            has_symlinks: false,
-            has_submodules: false,
-        }
+        Listing::of(files.iter().map(entry))
     }
 
     #[test]
@@ -160,7 +153,7 @@ mod tests {
             ("dags/link", Kind::Symlink, 20),
             ("sub", Kind::Submodule, 0),
         ]);
-        let all = plan(OnDisk::default(), OnDisk::default(), &listing.entries, Mtime::default());
+        let all = plan(OnDisk::default(), OnDisk::default(), &listing, Mtime::default());
         let need = need(&all, &listing, false, 4096);
         // 1 + 2 blocks of files, the manifest, and the top, `dags`, `sub` and what is beside.
         assert_eq!(need, Need { bytes: (3 + 1 + 3 + 8) * 4096, inodes: 4 + 3 + 8 });

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Mode;
-use gix::index::{Entry as IndexEntry, State};
 use rustix::fs::{AtFlags, FileType, RawDir, Stat};
 use rustix::io::Errno;
 
 use super::Kind;
+use super::index::{Index, Record};
 use super::listed::kind_of;
 use super::parallel::on_all_cores;
 use super::plan::{Known, Mtime, OnDisk, parent};
@@ -52,11 +52,11 @@ pub enum Error {
 }
 
 /// Looks at everything below `dir`.
-pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Survey, Error> {
+pub fn survey(dir: &Path, manifest: &Index, deadline: &Deadline) -> Result<Survey, Error> {
     let layout = Layout::of(manifest);
     let folders: Vec<&BStr> = layout.folders.keys().copied().collect();
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(Survey { intact: vec![false; manifest.entries().len()], ..Survey::default() });
+    let found = Mutex::new(Survey { intact: vec![false; manifest.len()], ..Survey::default() });
     let work = |()| -> Result<(), Error> {
         let mut seen = Seen::default();
         loop {
@@ -68,7 +68,7 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
             look(dir, folder, manifest, &layout, &mut seen)?;
         }
         let mut found = found.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        seen.intact.iter().for_each(|at| found.intact[*at] = true);
+        seen.intact.iter().for_each(|at| found.intact[*at as usize] = true);
         found.folders.extend(seen.folders);
         found.extras.extend(seen.extras);
         Ok(())
@@ -81,8 +81,8 @@ pub fn survey(dir: &Path, manifest: &State, deadline: &Deadline) -> Result<Surve
 }
 
 /// The mtimes of a tree's folders alone: for the tree that readers hold, whose files are taken from its manifest.
-pub fn folders(dir: &Path, manifest: &State) -> io::Result<Survey> {
-    let mut survey = Survey { intact: vec![true; manifest.entries().len()], ..Survey::default() };
+pub fn folders(dir: &Path, manifest: &Index) -> io::Result<Survey> {
+    let mut survey = Survey { intact: vec![true; manifest.len()], ..Survey::default() };
     for folder in Layout::of(manifest).folders.keys() {
         let stat = rustix::fs::lstat(join(dir, folder)).map_err(io::Error::from)?;
         survey.folders.insert((*folder).to_owned(), mtime_of(&stat));
@@ -93,7 +93,7 @@ pub fn folders(dir: &Path, manifest: &State) -> io::Result<Survey> {
 impl Survey {
     /// A folder below one that is a link now was seen through that link, and is somewhere else: it is not there, nor is what
     /// is in it.
-    fn forget_detours(&mut self, manifest: &State) {
+    fn forget_detours(&mut self, manifest: &Index) {
         let mut real: BTreeSet<BString> = BTreeSet::new();
         // Parents come first.
         for folder in self.folders.keys() {
@@ -105,8 +105,8 @@ impl Survey {
             return;
         }
         self.folders.retain(|folder, _| real.contains(folder));
-        for (entry, intact) in manifest.entries().iter().zip(&mut self.intact) {
-            *intact &= real.contains(parent(entry.path(manifest)));
+        for (entry, intact) in manifest.entries().zip(&mut self.intact) {
+            *intact &= real.contains(parent(entry.path));
         }
         let extras = std::mem::take(&mut self.extras);
         self.extras = extras.into_iter().filter(|extra| real.contains(parent(extra.as_ref()))).collect();
@@ -144,17 +144,20 @@ impl Survey {
     }
 
     /// The tree for the planner; not `usable`: as if nothing in it were what the manifest says.
-    pub fn on_disk<'a>(&'a self, manifest: &'a State, usable: bool) -> OnDisk<'a> {
-        let known = move |(entry, intact): (&'a IndexEntry, &bool)| Known {
-            path: entry.path(manifest),
-            // A sparse index was refused, and no other has other modes.
-            kind: kind_of(entry.mode).unwrap_or(Kind::File),
-            id: &entry.id,
-            mtime: Mtime { seconds: entry.stat.mtime.secs.into(), nanos: entry.stat.mtime.nsecs },
-            intact: *intact && usable,
+    pub fn on_disk<'a>(&'a self, manifest: &'a Index, usable: bool) -> OnDisk<'a> {
+        let known = move |(entry, intact): (Record<'a>, &bool)| {
+            let mtime = entry.mtime();
+            Known {
+                path: entry.path,
+                // A sparse index was refused, and no other has other modes.
+                kind: kind_of(entry.mode).unwrap_or(Kind::File),
+                id: entry.id,
+                mtime: Mtime { seconds: mtime.secs.into(), nanos: mtime.nsecs },
+                intact: *intact && usable,
+            }
         };
         OnDisk {
-            entries: Box::new(manifest.entries().iter().zip(&self.intact).map(known)),
+            entries: Box::new(manifest.entries().zip(&self.intact).map(known)),
             folders: self.folders.iter().map(|(folder, mtime)| (folder.as_bstr(), *mtime)).collect(),
         }
     }
@@ -163,14 +166,14 @@ impl Survey {
 /// Which entries of the manifest are in which folder.
 struct Layout<'a> {
     /// Indices of a folder's own files and links, in the order of their names.
-    folders: HashMap<&'a BStr, Vec<usize>>,
+    folders: HashMap<&'a BStr, Vec<u32>>,
 }
 
 impl<'a> Layout<'a> {
-    fn of(manifest: &'a State) -> Self {
-        let mut folders: HashMap<&BStr, Vec<usize>> = HashMap::from([(BStr::new(""), Vec::new())]);
-        for (at, entry) in manifest.entries().iter().enumerate() {
-            let path = entry.path(manifest);
+    fn of(manifest: &'a Index) -> Self {
+        let mut folders: HashMap<&BStr, Vec<u32>> = HashMap::from([(BStr::new(""), Vec::new())]);
+        for (at, entry) in (0..).zip(manifest.entries()) {
+            let path = entry.path;
             let mut folder = parent(path);
             if entry.mode == Mode::COMMIT {
                 folder = path;
@@ -196,7 +199,7 @@ impl<'a> Layout<'a> {
 /// What one thread found, and what it needs to look.
 #[derive(Default)]
 struct Seen {
-    intact: Vec<usize>,
+    intact: Vec<u32>,
     folders: Vec<(BString, Mtime)>,
     extras: Vec<BString>,
     /// For the names of one folder.
@@ -207,7 +210,7 @@ struct Seen {
 fn look(
     dir: &Path,
     folder: &BStr,
-    manifest: &State,
+    manifest: &Index,
     layout: &Layout<'_>,
     seen: &mut Seen,
 ) -> Result<(), Error> {
@@ -220,7 +223,7 @@ fn look(
     seen.folders.push((folder.to_owned(), mtime_of(&stat)));
     let files = &layout.folders[folder];
     let above = if folder.is_empty() { 0 } else { folder.len() + 1 };
-    let name_of = |at: usize| &manifest.entries()[at].path(manifest)[above..];
+    let name_of = |at: u32| &manifest.entry(at as usize).path[above..];
     let full = |name: &[u8]| {
         let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
         BString::from([folder.as_bytes(), slash, name].concat())
@@ -248,7 +251,7 @@ fn look(
             continue;
         }
         match files.binary_search_by(|at| name_of(*at).as_bytes().cmp(bytes)) {
-            Ok(at) if is_intact(&manifest.entries()[files[at]], &stat) => seen.intact.push(files[at]),
+            Ok(at) if is_intact(&manifest.entry(files[at] as usize), &stat) => seen.intact.push(files[at]),
             // Of a kind that a rename replaces; the plan writes it anew.
             Ok(_) if !is_folder => {}
             _ => seen.extras.push(full(bytes)),
@@ -263,8 +266,8 @@ fn is_elsewhere(err: &io::Error) -> bool {
 
 /// Whether the kernel says what the manifest says. The inode tells a copy from the file that we wrote; the ctime, which nobody
 /// can set, that its content, mode and owner are still ours, whatever was done to its mtime.
-fn is_intact(entry: &IndexEntry, found: &Stat) -> bool {
-    let stat = &entry.stat;
+fn is_intact(entry: &Record<'_>, found: &Stat) -> bool {
+    let stat = entry.stat();
     let kind = FileType::from_raw_mode(found.st_mode);
     let kind = match entry.mode {
         Mode::SYMLINK => kind == FileType::Symlink,

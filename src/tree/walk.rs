@@ -15,11 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gix::ObjectId;
 use gix::bstr::{BStr, BString};
 use gix::index::entry::Mode;
-use gix::index::{Entry as IndexEntry, State};
 use gix::objs::tree::EntryRef;
 use gix::objs::{Find, FindHeader, TreeRefIter};
 
-use super::attributes::is_name_of_rules;
+use super::index::{Index, Record};
 use super::{Bound, Entry, Error, Kind, Limits, Listing, Policy, collide, links, listed, names};
 
 /// `NAME_MAX` of every file system in use.
@@ -54,7 +53,7 @@ pub struct Earlier<'a> {
     /// Its root.
     pub root: &'a gix::oid,
     /// Its manifest: just what a walk of `root` under the same limits and policy led to, with the sizes of the blobs.
-    pub manifest: &'a State,
+    pub manifest: &'a Index,
 }
 
 /// The same, for a tree that differs a little from an earlier one: only folders that differ are read, the rest is taken over.
@@ -70,20 +69,13 @@ pub fn walk_after<O: Find + FindHeader>(
     interrupt: &AtomicBool,
 ) -> Result<Listing, Error> {
     let mut walk = Walk {
-        earlier: earlier
-            .map(|earlier| Rest { manifest: earlier.manifest, entries: earlier.manifest.entries() }),
+        earlier: earlier.map(|earlier| Rest { manifest: earlier.manifest, next: 0 }),
         objects,
         limits,
         policy,
         interrupt,
         hash: root.kind(),
-        listing: Listing {
-            entries: Vec::new(),
-            bytes: 0,
-            has_attributes: false,
-            has_symlinks: false,
-            has_submodules: false,
-        },
+        listing: Listing::new(root.kind()),
         stack: Vec::new(),
         spare: Vec::new(),
         path: BString::default(),
@@ -98,7 +90,7 @@ pub fn walk_after<O: Find + FindHeader>(
     walk.descend(root.to_owned(), before)?;
     while walk.step()? {}
     let Walk { listing, may_collide, .. } = walk;
-    if may_collide && (policy.case_insensitive || listing.has_symlinks) {
+    if may_collide && (policy.case_insensitive || listing.has_symlinks()) {
         collide::check(&listing, policy.case_insensitive)?;
     }
     links::check(objects, &listing, policy, interrupt)?;
@@ -140,26 +132,26 @@ impl Before {
 
 /// What is left of the earlier manifest: it is in the order of the walk.
 struct Rest<'a> {
-    manifest: &'a State,
-    entries: &'a [IndexEntry],
+    manifest: &'a Index,
+    next: usize,
 }
 
 impl<'a> Rest<'a> {
     /// Leaves out what comes before `path`, and returns what is there.
-    fn at(&mut self, path: &BStr) -> Option<(&'a BStr, &'a IndexEntry)> {
-        while let Some((entry, rest)) = self.entries.split_first() {
-            let found = entry.path(self.manifest);
-            if found >= path {
-                return Some((found, entry));
+    fn at(&mut self, path: &BStr) -> Option<Record<'a>> {
+        while self.next < self.manifest.len() {
+            let entry = self.manifest.entry(self.next);
+            if entry.path >= path {
+                return Some(entry);
             }
-            self.entries = rest;
+            self.skip();
         }
         None
     }
 
     /// Leaves out one entry.
     fn skip(&mut self) {
-        self.entries = self.entries.get(1..).unwrap_or_default();
+        self.next += 1;
     }
 }
 
@@ -238,8 +230,8 @@ impl<O: Find + FindHeader> Walk<'_, O> {
         if !prefix.is_empty() {
             prefix.push(b'/');
         }
-        while let Some((path, entry)) = rest.at(prefix.as_ref()).filter(|(path, _)| path.starts_with(&prefix))
-        {
+        while let Some(entry) = rest.at(prefix.as_ref()).filter(|entry| entry.path.starts_with(&prefix)) {
+            let path = entry.path;
             // Folders that the entry before was not in.
             let same = path.iter().zip(self.path.iter()).take_while(|(a, b)| a == b).count();
             let deeper = &path[same.max(prefix.len())..];
@@ -249,7 +241,7 @@ impl<O: Find + FindHeader> Walk<'_, O> {
             self.path.extend_from_slice(path);
             // A manifest of ours has no other modes.
             let kind = listed::kind_of(entry.mode).unwrap_or(Kind::File);
-            self.list(entry.id, kind, entry.stat.size.into())?;
+            self.list(entry.id.to_owned(), kind, entry.size().into())?;
             rest.skip();
         }
         self.earlier = Some(rest);
@@ -258,7 +250,7 @@ impl<O: Find + FindHeader> Walk<'_, O> {
 
     /// Lists what is at `self.path`.
     fn list(&mut self, id: ObjectId, kind: Kind, size: u64) -> Result<(), Error> {
-        if self.listing.entries.len().is_multiple_of(STRIDE) {
+        if self.listing.len().is_multiple_of(STRIDE) {
             self.check_interrupt()?;
         }
         let max = self.limits.entries.saturating_mul(AVERAGE_PATH_BYTES);
@@ -269,15 +261,10 @@ impl<O: Find + FindHeader> Walk<'_, O> {
         if size > self.limits.blob_bytes {
             return Err(self.too_much(Bound::BlobBytes, self.limits.blob_bytes));
         }
-        self.listing.bytes = self.listing.bytes.saturating_add(size);
-        if self.listing.bytes > self.limits.bytes {
+        if self.listing.bytes().saturating_add(size) > self.limits.bytes {
             return Err(self.too_much(Bound::Bytes, self.limits.bytes));
         }
-        self.listing.has_symlinks |= kind == Kind::Symlink;
-        self.listing.has_submodules |= kind == Kind::Submodule;
-        let is_file = matches!(kind, Kind::File | Kind::Executable);
-        self.listing.has_attributes |= is_file && is_name_of_rules(self.path.as_ref());
-        self.listing.entries.push(Entry { path: self.path.clone(), kind, id, size });
+        self.listing.push(Entry { path: self.path.as_ref(), kind, id, size });
         Ok(())
     }
 
@@ -378,9 +365,9 @@ impl<O: Find + FindHeader> Walk<'_, O> {
 
     /// The size of the blob at the same path in the earlier tree, if it is the same blob.
     fn known_size(&mut self, id: &ObjectId) -> Option<u64> {
-        let (path, entry) = self.earlier.as_mut()?.at(self.path.as_ref())?;
-        let same = path == self.path && entry.id == *id && entry.mode != Mode::COMMIT;
-        same.then(|| entry.stat.size.into())
+        let entry = self.earlier.as_mut()?.at(self.path.as_ref())?;
+        let same = entry.path == self.path && entry.id == *id && entry.mode != Mode::COMMIT;
+        same.then(|| entry.size().into())
     }
 
     fn check_counts(&self) -> Result<(), Error> {

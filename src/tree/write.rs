@@ -105,7 +105,7 @@ impl Apply<'_> {
         }
         let mut done = self.write(objects, converter, &tree, dir)?;
         for work in &self.plan.retime {
-            let path = to_path(self.listing.entries()[work.entry].path.as_ref());
+            let path = to_path(self.listing.entry(work.entry).path);
             set_mtime(&mut tree, Point::TreeKeptTime, path, work.mtime).map_err(below(
                 "set the time of",
                 dir,
@@ -159,8 +159,7 @@ impl Apply<'_> {
         if works.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = self.listing.entries();
-        let order = in_pack_order(objects, works.iter().map(|work| entries[work.entry].id.as_ref()));
+        let order = in_pack_order(objects, works.iter().map(|work| self.listing.entry(work.entry).id));
         let from = self.from.and_then(|from| Below::open(from).ok());
         let cannot_clone = AtomicBool::new(from.is_none());
         let next = AtomicUsize::new(0);
@@ -176,12 +175,11 @@ impl Apply<'_> {
                 reflinks,
                 blob: Vec::new(),
             };
-            let mut done = Vec::new();
+            let mut done = Vec::with_capacity(BATCH);
             loop {
                 let start = next.fetch_add(BATCH, Ordering::Relaxed);
                 let Some(batch) = order.get(start..order.len().min(start + BATCH)).filter(|b| !b.is_empty())
                 else {
-                    all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut done);
                     return Ok(());
                 };
                 self.deadline.check()?;
@@ -189,6 +187,8 @@ impl Apply<'_> {
                     let work = &works[*at as usize];
                     done.push((work.entry, writer.put(work)?));
                 }
+                // Batch by batch: a list of each thread's own would be there twice in the end.
+                all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut done);
             }
         };
         let tools = || (objects.clone(), converter.cloned());
@@ -238,7 +238,7 @@ impl Reflinks<'_> {
 
 impl Writer<'_> {
     fn put(&mut self, work: &Work) -> Result<Stat, Error> {
-        let entry = &self.apply.listing.entries()[work.entry];
+        let entry = &self.apply.listing.entry(work.entry);
         match entry.kind {
             Kind::Symlink => self.link(entry, work),
             _ => self.file(entry, work),
@@ -246,26 +246,26 @@ impl Writer<'_> {
     }
 
     /// Writes the content of an entry.
-    fn pour(&mut self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+    fn pour(&mut self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
         if entry.size > WORTH_STREAMING {
             return self.stream(entry, file);
         }
         self.read(entry)?;
         let bytes = match &mut self.converter {
-            Some(converter) => converter.convert(entry.path.as_ref(), entry.kind, &entry.id, &self.blob),
+            Some(converter) => converter.convert(entry.path, entry.kind, &entry.id, &self.blob),
             None => std::borrow::Cow::Borrowed(&self.blob[..]),
         };
-        let path = to_path(entry.path.as_ref());
+        let path = to_path(entry.path);
         file.write_all(Point::TreeFileWrite, &bytes).map_err(below("write", self.dir, path))
     }
 
     /// The same for a blob that is too large to be held.
-    fn stream(&mut self, entry: &Entry, file: &Writable) -> Result<(), Error> {
+    fn stream(&mut self, entry: &Entry<'_>, file: &Writable) -> Result<(), Error> {
         let interrupt = self.apply.deadline.interrupt();
         let mut read =
             |to: &mut dyn Write| pack::stream_blob(&self.objects, &entry.id, to, interrupt).map(|_| ());
         let mut out = file.at(Point::TreeFileWrite);
-        let rule = self.converter.as_mut().map(|converter| converter.rule(entry.path.as_ref()));
+        let rule = self.converter.as_mut().map(|converter| converter.rule(entry.path));
         let poured = match rule.filter(|rule| !rule.is_identity()) {
             Some(rule) => rule.apply_in_pieces(&entry.id, &mut read, &mut out),
             None => read(&mut out),
@@ -273,10 +273,10 @@ impl Writer<'_> {
         poured.map_err(|err| self.unread(entry, err))
     }
 
-    fn unread(&self, entry: &Entry, err: pack::Error) -> Error {
+    fn unread(&self, entry: &Entry<'_>, err: pack::Error) -> Error {
         match err {
             pack::Error::Output(source) | pack::Error::Disk(source) => {
-                failed("write", &join(self.dir, entry.path.as_ref()))(source)
+                failed("write", &join(self.dir, entry.path))(source)
             }
             pack::Error::Interrupted => match self.apply.deadline.check() {
                 Err(expired) => Error::Expired(expired),
@@ -287,15 +287,15 @@ impl Writer<'_> {
     }
 
     /// Reads the blob of an entry into `self.blob`.
-    fn read(&mut self, entry: &Entry) -> Result<(), Error> {
+    fn read(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
         let interrupt = self.apply.deadline.interrupt();
         let read = pack::read_blob(&self.objects, &entry.id, &mut self.blob, interrupt);
         read.map_err(|err| self.unread(entry, err))
     }
 
-    fn link(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
+    fn link(&mut self, entry: &Entry<'_>, work: &Work) -> Result<Stat, Error> {
         self.read(entry)?;
-        let path = to_path(entry.path.as_ref());
+        let path = to_path(entry.path);
         let whole = |doing| below(doing, self.dir, path);
         let target = to_path(self.blob.as_bstr());
         let made = match self.tree.symlink(Point::TreeLinkMake, target, path) {
@@ -315,8 +315,8 @@ impl Writer<'_> {
         stat(&mut self.tree, path).map_err(whole("look at"))
     }
 
-    fn file(&mut self, entry: &Entry, work: &Work) -> Result<Stat, Error> {
-        let path = to_path(entry.path.as_ref());
+    fn file(&mut self, entry: &Entry<'_>, work: &Work) -> Result<Stat, Error> {
+        let path = to_path(entry.path);
         let whole = |doing| below(doing, self.dir, path);
         let (file, temp) = match self.create(Point::TreeFileCreate, path, entry.kind) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
