@@ -1,9 +1,11 @@
-//! The users' documents: their links lead somewhere, and they name exactly the metrics that exist.
+//! The users' documents: their links lead somewhere, they name exactly the metrics that exist, and their examples can be read.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dagsync::cli::Command;
+use dagsync::config::Surroundings;
 use dagsync::metrics::{Format, Hook, Metrics, PassResult, Stage};
 
 fn top() -> &'static Path {
@@ -74,6 +76,8 @@ fn names_that_exist() -> BTreeSet<String> {
     source.remote("c", "r");
     source.stage(Stage::Fetch, Default::default());
     source.objects_bytes(1);
+    source.checked(Default::default(), [("error", "python-syntax")].into_iter());
+    source.rejected("error");
     metrics.config_reload(true);
     metrics.askpass(true);
     metrics.github_app_token(true);
@@ -111,10 +115,10 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
 
 #[test]
 fn flags_and_variables_in_the_documents_exist() {
-    let mut known: BTreeSet<String> =
-        ["demo", "commits", "interval", "keep-dir", "help", "man", "version", "timeout"]
-            .map(|name| format!("--{name}"))
-            .into();
+    let command = dagsync::cli::command();
+    let of_commands = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let args = command.get_arguments().chain(of_commands);
+    let mut known: BTreeSet<String> = args.filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect();
     for opt in dagsync::config::options::all() {
         known.insert(format!("--{}", opt.name));
         known.extend(opt.vars.iter().map(|var| (*var).to_owned()));
@@ -152,4 +156,96 @@ fn flags_and_variables_in_the_documents_exist() {
         }
     }
     assert!(unknown.is_empty(), "not options of ours:\n{}", unknown.join("\n"));
+}
+
+/// The code blocks of a page, with the word behind their fence.
+fn blocks(text: &str) -> Vec<(&str, &str)> {
+    text.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n')).collect()
+}
+
+/// What a page tells people to type that begins like this, in its code blocks and between backticks.
+fn commands(text: &str, start: &str) -> Vec<String> {
+    let blocks: Vec<String> = blocks(text).iter().map(|(_, block)| block.replace("\\\n", " ")).collect();
+    let prose = prose(text);
+    let inline = prose.split('`').skip(1).step_by(2).filter(|text| text.starts_with(start));
+    let lines = blocks.iter().flat_map(|block| block.lines());
+    let typed = lines.filter_map(|line| line.find(start).map(|at| &line[at..]));
+    typed
+        .chain(inline)
+        .map(|text| {
+            let ends = [" > ", " || ", " #", "   ", "`"].iter().filter_map(|end| text.find(end));
+            text[..ends.min().unwrap_or(text.len())].to_owned()
+        })
+        .collect()
+}
+
+/// As a shell without variables and quotes would hand it over.
+fn parsed(command: &str) -> Result<Command, String> {
+    let words = command.split_whitespace().map(|word| word.trim_matches('"').into());
+    let around = Surroundings::new(std::iter::empty(), "/", false, false);
+    dagsync::cli::parse(words, around).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn every_check_in_the_documents_can_be_read() {
+    let (mut checks, mut runs) = (0, 0);
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        for command in commands(&text, "dagsync check") {
+            checks += 1;
+            let read = parsed(&command);
+            assert!(matches!(read, Ok(Command::Check(_))), "{}: `{command}`: {read:?}", page.display());
+        }
+        for command in commands(&text, "dagsync --repo=") {
+            runs += 1;
+            let inputs = match parsed(&command) {
+                Ok(Command::Run(inputs)) => inputs,
+                other => panic!("{}: `{command}`: {other:?}", page.display()),
+            };
+            let loaded = dagsync::config::load(&inputs, None).map(drop).map_err(|errors| errors.to_string());
+            assert_eq!(loaded, Ok(()), "{}: `{command}`", page.display());
+        }
+    }
+    assert!(checks > 10 && runs > 1, "{checks} and {runs} are found");
+    assert!(parsed("dagsync check dags --nonsense").is_err());
+}
+
+/// The texts of a YAML document, in order, keys before their values.
+fn scalars(yaml: &str) -> Result<Vec<String>, String> {
+    let mut texts = Vec::new();
+    for event in saphyr_parser::Parser::new_from_str(yaml) {
+        let (event, _) = event.map_err(|error| error.to_string())?;
+        if let saphyr_parser::Event::Scalar(text, ..) = event {
+            texts.push(text.into_owned());
+        }
+    }
+    Ok(texts)
+}
+
+#[test]
+fn the_yaml_of_the_documents_and_of_the_hook_can_be_read() {
+    let mut seen = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        for (_, block) in blocks(&text).into_iter().filter(|(language, _)| *language == "yaml") {
+            seen += 1;
+            let read = scalars(block);
+            assert!(read.is_ok_and(|texts| !texts.is_empty()), "{}:\n{block}", page.display());
+        }
+    }
+    assert!(seen > 5, "{seen} are found");
+    assert!(scalars("a: b: c").is_err());
+
+    let hooks = fs::read_to_string(top().join(".pre-commit-hooks.yaml")).expect("the hooks");
+    let texts = scalars(&hooks).expect("YAML");
+    let value = |key: &str| {
+        let at = texts.iter().position(|text| text == key);
+        texts[at.unwrap_or_else(|| panic!("no `{key}`")) + 1].as_str()
+    };
+    assert_eq!((value("id"), value("language")), ("dagsync-check", "system"));
+    assert_eq!((value("pass_filenames"), value("always_run")), ("false", "true"));
+    assert!(matches!(parsed(value("entry")), Ok(Command::Check(_))));
+    // The example names it.
+    let page = fs::read_to_string(top().join("docs/checking-in-ci.md")).expect("the page");
+    assert!(page.matches("- id: dagsync-check\n").count() == 2, "the hook has another name there");
 }

@@ -8,7 +8,7 @@
 //! - [`discover`]: which files that Airflow would load.
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
-//! - [`finding`]: the table of all that can be found.
+//! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
 //! - [`checker`]: the check itself.
 //! - [`verdict`]: the policy.
 //! - [`report`]: what is written about it.
@@ -16,6 +16,7 @@
 pub mod checker;
 pub mod dag;
 pub mod discover;
+pub mod docs;
 pub mod finding;
 pub mod python;
 pub mod report;

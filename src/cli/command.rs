@@ -11,7 +11,7 @@ use crate::config::value::Kind;
 
 /// The names that are commands when they stand first.
 pub(super) const SUBCOMMANDS: &[&str] =
-    &["run", "check", "demo", "probe", "man", "completions", "help", "options-doc"];
+    &["run", "check", "demo", "probe", "man", "completions", "help", "options-doc", "findings-doc"];
 
 const ABOUT: &str = "Keeps a directory of Airflow DAGs equal to a ref of a git repository";
 
@@ -87,6 +87,7 @@ pub fn command() -> Command {
         .subcommand(Command::new("man").about("Print the manual"))
         .subcommand(Command::new("help").about("Print help"))
         .subcommand(Command::new("options-doc").hide(true).about("Print docs/options.md"))
+        .subcommand(Command::new("findings-doc").hide(true).about("Print docs/findings.md"))
 }
 
 /// Whether the argument is a flag whose value is the argument behind it.

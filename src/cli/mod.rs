@@ -38,7 +38,7 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// An exec probe: ask the agent that runs beside.
     Probe(ProbeArgs),
-    /// Print this and exit 0: help, manual, completions, version, the options page.
+    /// Print this and exit 0: help, manual, completions, version, the pages made of tables.
     Print(String),
     /// Exit 0: the image has no shell, and `/bin/true` is a link to us.
     True,
@@ -135,6 +135,7 @@ fn subcommand(args: Vec<OsString>, around: &Surroundings) -> Result<Command, Err
         }
         Some(("man", _)) => Command::Print(command::manual()),
         Some(("options-doc", _)) => Command::Print(config::docs::options_page()),
+        Some(("findings-doc", _)) => Command::Print(crate::check::docs::findings_page()),
         _ => Command::Print(command::help()),
     };
     if errors.is_empty() { Ok(command) } else { Err(errors) }

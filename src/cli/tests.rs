@@ -59,8 +59,10 @@ fn help_man_and_version_print_whatever_else_is_said() {
         assert!(man.contains(".TH dagsync") && man.contains("GITSYNC_SYNC_ON_SIGNAL"), "{man}");
     }
     assert!(matches!(parsed(&["dagsync", "--ref", "--help"]), Ok(Command::Run(_))), "a value stays a value");
-    assert!(printed(&["dagsync", "options-doc"]).starts_with("<!-- Generated"));
-    for name in ["demo", "probe", "completions"] {
+    for page in ["options-doc", "findings-doc"] {
+        assert!(printed(&["dagsync", page]).starts_with("<!-- Generated"), "{page}");
+    }
+    for name in ["check", "demo", "probe", "completions"] {
         assert!(printed(&["dagsync", name, "--help"]).contains("Usage: dagsync"), "{name}");
     }
     assert!(printed(&["dagsync", "help"]).contains("--repo"));
