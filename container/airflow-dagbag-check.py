@@ -88,6 +88,11 @@ def load_airflow():
     from airflow.configuration import conf
     from airflow.utils.file import list_py_file_paths
 
+    # What every DAG file needs is loaded here once, and not again in each process, on the time of the file.
+    try:
+        from airflow.sdk import DAG  # noqa: F401
+    except ImportError:
+        from airflow import DAG  # noqa: F401
     return DagBag, list_py_file_paths, conf.getboolean("core", "dag_discovery_safe_mode", fallback=True)
 
 

@@ -100,7 +100,7 @@ impl Gate for Moody {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         assert!(!self.1.contains(&number), "the gate is out of order");
         let verdict = match revision.files.find("bad".into()) {
-            Some(_) => Verdict::Reject { because: "error", reason: "it is bad".into() },
+            Some(_) => Verdict::Reject { because: "fatal", reason: "it is bad".into() },
             None => Verdict::Pass,
         };
         // What is published was let through.
@@ -143,7 +143,8 @@ fn a_pass_that_panics_for_ever_uses_the_budget_up() {
 #[test]
 fn a_first_revision_that_is_held_back_is_nothing_to_be_ready_for() {
     let world = World::new();
-    world.repo.commit(&[("bad", "x")]);
+    // There never was another one.
+    world.repo.amend(&[("bad", "x")]);
     let agent = Agent::start(&world.args(&["--period=30ms"]), moody(&[]));
     wait_for_passes(agent.at, "current", "rejected", 1);
     assert_eq!(ready(agent.at), 503);
@@ -153,8 +154,8 @@ fn a_first_revision_that_is_held_back_is_nothing_to_be_ready_for() {
     world.wait_published(&good);
     wait_until(PATIENCE, "readiness", || ready(agent.at) == 200);
     // Held back later, what is published stays, and stays ready.
-    world.repo.commit(&[("bad", "x")]);
     let rejected = sample(agent.at, r#"dagsync_passes_total{result="rejected",source="current"}"#).unwrap();
+    world.repo.commit(&[("bad", "x")]);
     wait_for_passes(agent.at, "current", "rejected", rejected as u32 + 1);
     assert_eq!(ready(agent.at), 200);
     assert_eq!(published(&world.root, "current"), Some(good));

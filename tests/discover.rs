@@ -66,6 +66,7 @@ fn check(text: &str, least: usize) {
 #[test]
 fn every_vector_of_every_airflow_is_answered_alike() {
     check(include_str!("data/airflowignore.json"), 177 * 7);
+    check(include_str!("data/airflowignore-found.json"), 8);
 }
 
 /// A snapshot with ids, that counts what is read.
@@ -201,6 +202,9 @@ fn a_name_that_is_not_utf8_matters_for_dags_and_for_re2() {
     }
     assert_eq!(codes(&snapshot("nothing", "y"), "2.11"), [Code::NameEncoding]);
     assert_eq!(codes(&snapshot("nothing", "y"), "3.3"), []);
+    // A folder in which there is nothing to ask about.
+    let empty = InMemory::new([(&b"x\xff/.airflowignore"[..], Kind::File, "y")]);
+    assert_eq!(codes(&empty, "2.11"), []);
 }
 
 proptest! {

@@ -184,3 +184,54 @@ fn going_back_by_another_ref_is_meant() {
     assert!(!said.stderr.contains("backward"), "{}", said.stderr);
     world.shows(&first);
 }
+
+/// What an agent without a past publishes of the upstream as it is now.
+fn fresh(world: &Synced) -> Option<String> {
+    let root = world.path("fresh");
+    let _ = fs::remove_dir_all(&root);
+    let finished = world.launch().set("root", &root).args(["--one-time"]).run(synced::RUN);
+    assert!(root.exists(), "{}", finished.stderr);
+    support::agent::published(&root, "repo")
+}
+
+#[test]
+fn a_fresh_pod_serves_what_the_others_serve() {
+    let world = world();
+    let good = world.repo.head();
+    for round in 0..3 {
+        world.repo.commit(&[("one.py", &format!("{}# {round}\n", broken("one")))]);
+        holds(&world, &[]);
+        assert_eq!(fresh(&world).as_deref(), Some(good.as_str()));
+    }
+    // Nobody else's work waits for the one who broke something.
+    world.repo.commit(&[("three.py", &dag("three"))]);
+    holds(&world, &[]);
+    assert_eq!(fresh(&world).as_deref(), Some(good.as_str()));
+    let mended = world.repo.commit(&[("one.py", &dag("one"))]);
+    world.once(&[]);
+    world.shows(&mended);
+    assert_eq!(fresh(&world).as_deref(), Some(mended.as_str()));
+}
+
+#[test]
+fn a_repository_that_was_never_clean_is_published_all_the_same_but_never_what_stops_airflow() {
+    let world = Synced::empty();
+    let first = world.repo.commit(&[("one.py", &broken("one"))]);
+    assert_eq!(fresh(&world).as_deref(), Some(first.as_str()));
+    world.once(&[]);
+    let more = world.repo.commit(&[("two.py", &dag("two"))]);
+    world.once(&[]);
+    world.shows(&more);
+    assert_eq!(fresh(&world).as_deref(), Some(more.as_str()));
+    world.repo.commit(&[("two.py", &broken("two"))]);
+    holds(&world, &[]);
+    assert_eq!(fresh(&world).as_deref(), Some(more.as_str()));
+    // And where there never was anything else: nothing.
+    let fatal = Synced::empty();
+    fatal.repo.write(".airflowignore", b"\xff\n");
+    fatal.repo.commit(&[("one.py", &dag("one"))]);
+    let finished = fatal.launch().args(["--one-time"]).run(synced::RUN);
+    assert!(finished.stderr.contains("ignore-encoding"), "{}", finished.stderr);
+    assert_eq!(fatal.published(), None);
+    assert_eq!(finished.status.code(), Some(1), "what somebody waits for is not there");
+}

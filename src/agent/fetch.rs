@@ -52,7 +52,8 @@ impl Pass<'_> {
             source.kept_commits().unwrap_or_default().into_iter().filter(|id| objects.exists(id)).collect();
         let same_depth = source.state.published.as_ref().is_none_or(|p| p.depth == source.depth());
         // A commit whose tree we keep is complete: back to it without asking anybody.
-        let have = target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth;
+        let have =
+            target.looked_at || target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth;
         if !have {
             let haves = if same_depth { &kept[..] } else { &[] };
             let fetched = source

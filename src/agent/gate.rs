@@ -12,17 +12,19 @@ use super::resolve::Target;
 use super::revision::Candidate;
 use super::source::{Live, Source};
 use crate::check::report::Report;
-use crate::check::verdict::{Policy, Verdict};
+use crate::check::verdict::Verdict;
 use crate::check::{self, Finding, Looking, OnRewind, Severity};
 use crate::git::store::Objects;
 use crate::log::escape;
 use crate::metrics::Stage;
 use crate::publish::state::{Held, seconds};
 use crate::tree::attributes::Converter;
-use crate::tree::{self, Listing, Symlinks};
+use crate::tree::{self, Listing, Policy, Symlinks};
 
 /// So many commits of history are looked through for where a branch comes from.
 const HISTORY: usize = 10_000;
+/// For a tree that is not to be written.
+pub(super) const ANYTHING: Policy = Policy { symlinks: Symlinks::Any, case_insensitive: false };
 /// A log is read by people.
 const TOLD: usize = 20;
 
@@ -36,8 +38,8 @@ impl Pass<'_> {
         (listing, converter): (&Listing, Option<&Converter>),
         live: Option<&Live>,
     ) -> Option<Held> {
-        // It was let through before: now it is built again.
-        if self.source.state.of(&commit).is_some() {
+        // It was let through before: now it is built, or built again.
+        if target.looked_at || self.source.state.of(&commit).is_some() {
             return None;
         }
         if let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live)) {
@@ -47,11 +49,12 @@ impl Pass<'_> {
                 OnRewind::Block => return Some(self.hold(commit, target, "rewind", &reason)),
             }
         }
-        if self.source.config.check.policy == Policy::Off {
+        if self.source.config.check.policy == check::verdict::Policy::Off {
             return None;
         }
         let start = Instant::now();
-        let report = self.judge(objects, commit, (listing, converter), live);
+        let before = live.map(|live| live.commit).or_else(|| self.instead()?.commit);
+        let report = self.judge(objects, commit, (listing, converter), before);
         let found = report.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
         self.source.metrics.checked(start.elapsed(), found);
         tell(&report.findings);
@@ -111,35 +114,35 @@ impl Pass<'_> {
         let published = self.source.state.published.as_ref()?;
         let commit = ObjectId::from_hex(published.commit.as_bytes()).ok()?;
         let (reference, wanted) = (published.reference.clone(), published.wanted.clone());
-        Some(Target { reference, wanted, fetch: commit, commit: Some(commit) })
+        Some(Target { reference, wanted, fetch: commit, commit: Some(commit), looked_at: false })
     }
 
     /// Everything that the gate's answer depends on but the revision itself.
-    fn rules_of_the_gate(&self, target: &Target) -> String {
+    pub(super) fn rules_of_the_gate(&self, target: &Target) -> String {
         let source = &*self.source;
         let published = source.state.published.as_ref().map_or("nothing", |published| &published.commit);
         let (version, wanted) = (env!("CARGO_PKG_VERSION"), &target.wanted);
         format!("{version} {wanted} over {published} {:?}", source.config.check)
     }
 
-    fn judge(
+    /// Asks the gate about a revision that is to take the place of `before`.
+    pub(super) fn judge(
         &mut self,
         objects: &Objects,
         commit: ObjectId,
         (listing, converter): (&Listing, Option<&Converter>),
-        live: Option<&Live>,
+        before: Option<ObjectId>,
     ) -> Report {
         let Source { gate, store, config, .. } = &mut *self.source;
         let (store, limits, checkout) = (&*store, &config.limits, config.checkout);
         let interrupt = self.deadline.interrupt();
         let folder = config.check.folder.as_bstr();
-        let before = live.map(|live| (live.commit, live.commit.to_string()));
+        let before = before.map(|commit| (commit, commit.to_string()));
         let files = |look: &mut Looking<'_>| {
             let walk = || {
                 let (_, root) = store.peel_to_commit(objects, &before.as_ref()?.0, "").ok()?;
                 // It is there already: what is allowed now is no question.
-                let policy = tree::Policy { symlinks: Symlinks::Any, case_insensitive: false };
-                tree::walk(objects, &root, limits, &policy, interrupt).ok()
+                tree::walk(objects, &root, limits, &ANYTHING, interrupt).ok()
             };
             let Some(listing) = walk() else { return };
             let Ok(converter) = Converter::new(&listing, objects, checkout) else { return };

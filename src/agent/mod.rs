@@ -15,6 +15,7 @@ mod own_check;
 pub mod pass;
 pub mod pid1;
 mod reload;
+mod replay;
 mod resolve;
 mod retire;
 mod revision;

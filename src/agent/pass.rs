@@ -205,7 +205,7 @@ impl Pass<'_> {
     }
 
     /// Everything between knowing the commit and its being live.
-    fn bring(&mut self, target: &Target, live: Option<&Live>) -> Result<Outcome, Broken> {
+    pub(super) fn bring(&mut self, target: &Target, live: Option<&Live>) -> Result<Outcome, Broken> {
         let (fetched, looked) = self.fetch_and_look(target, live);
         let (commit, root) = fetched?;
         if let Some(live) = live
@@ -225,7 +225,7 @@ impl Pass<'_> {
             pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
         });
         if let Some(held) = held {
-            return Ok(Outcome::Rejected(held));
+            return self.publish_an_older_one(target, commit, held);
         }
         let new = New { commit, listing: &listing, converter: converter.as_ref() };
         let (tree, manifest) = self.time(Stage::Stage, |pass| pass.stage(&objects, &new, live, looked))?;

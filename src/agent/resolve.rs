@@ -23,6 +23,8 @@ pub(super) struct Target {
     pub(super) fetch: ObjectId,
     /// The commit, where that is known without a fetch.
     pub(super) commit: Option<ObjectId>,
+    /// Its objects are here, and the gate has looked at it.
+    pub(super) looked_at: bool,
 }
 
 impl Pass<'_> {
@@ -43,7 +45,13 @@ impl Pass<'_> {
         if let Some(commit) = found.commit {
             self.source.metrics.remote(&commit.to_string(), &found.name);
         }
-        Ok(Target { reference: found.name, wanted: text, fetch: found.fetch, commit: found.commit })
+        Ok(Target {
+            reference: found.name,
+            wanted: text,
+            fetch: found.fetch,
+            commit: found.commit,
+            looked_at: false,
+        })
     }
 
     fn find(&mut self, wanted: &Wanted) -> Result<Found, git::Error> {

@@ -154,7 +154,9 @@ impl Worker {
             };
             self.past = self.past.after(failure);
             if self.shared.one_time && failure.is_none() {
-                self.tell(Event::Done { source: name });
+                // With the first revision held back, what an init container waits for is not there.
+                let there = self.source.as_ref().is_some_and(|source| source.live().is_some());
+                self.tell(if there { Event::Done { source: name } } else { Event::GaveUp { source: name } });
                 return;
             }
             match schedule::next(&self.pace(), self.past, failure, fastrand::f64()) {

@@ -15,14 +15,18 @@ use super::discover::{self, Discovery};
 use super::report::Report;
 use super::snapshot::{Content, Entry, Kind};
 use super::verdict::{self, Baseline, Known, Verdict};
-use super::{Code, Finding, Gate, Issue, Published, Revision, Settings, Snapshot, Target, python};
+use super::{Code, Finding, Gate, Issue, Published, Revision, Settings, Severity, Snapshot, Target, python};
 
 /// What the content of a file decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Read {
     /// What is wrong with it wherever it is.
     issues: Vec<Issue>,
-    /// Of a Python file that can be parsed.
+    /// What is wrong with it, besides, as a DAG file.
+    as_dag_file: Vec<Issue>,
+    /// And as a module.
+    as_module: Vec<Issue>,
+    /// Of a Python file that can be parsed, as far as other files matter to it.
     facts: Option<Facts>,
 }
 
@@ -30,12 +34,19 @@ impl Read {
     fn of(entry: &Entry, bytes: &[u8], target: &Target) -> Read {
         if !is_python(entry) {
             let name = entry.path.rsplit_str("/").next().unwrap_or_default();
-            return Read { issues: dag::data_syntax(name, bytes).into_iter().collect(), facts: None };
+            return Read::only(dag::data_syntax(name, bytes).into_iter().collect());
         }
         let (issues, facts) = python::compile(bytes, target.python, Facts::of);
         // Of a file that does not compile, what it says is not sure.
-        let broken = issues.iter().any(|issue| issue.code.severity() > super::Severity::Warning);
-        Read { issues, facts: facts.filter(|_| !broken) }
+        let broken = issues.iter().any(|issue| issue.code.severity() > Severity::Warning);
+        let Some(facts) = facts.filter(|_| !broken) else { return Read::only(issues) };
+        let roles = [Role::DagFile, Role::Module].map(|role| dag::issues(&facts, target, role));
+        let [as_dag_file, as_module] = roles;
+        Read { issues, as_dag_file, as_module, facts: Some(facts.between_files()) }
+    }
+
+    fn only(issues: Vec<Issue>) -> Read {
+        Read { issues, as_dag_file: Vec::new(), as_module: Vec::new(), facts: None }
     }
 }
 
@@ -52,8 +63,10 @@ fn is_read(entry: &Entry) -> bool {
 /// What was found in a revision, before anybody decides about it.
 #[derive(Debug, Clone, Default)]
 pub struct Looked {
-    /// What is there.
-    entries: Vec<Entry>,
+    /// How much is there.
+    files: usize,
+    /// The Python of it.
+    modules: Vec<Entry>,
     /// What Airflow loads.
     pub discovery: Discovery,
     /// All findings, ordered by path and place.
@@ -101,24 +114,19 @@ impl Checker {
                 Some(File { path, facts: read.facts.as_ref()?, loaded: loaded.contains(path) })
             })
             .collect();
-        let reached = tree::reached(&files, entries);
-        // What Airflow does not load, nor import, breaks nothing.
-        let matters = |path: &BStr| loaded.contains(path) || reached.contains(path);
-
         let mut findings = discovery.findings.clone();
         for (entry, read) in looked_at.iter().zip(&read) {
-            findings.extend(read.issues.iter().map(|issue| Finding::new(entry.path.clone(), issue.clone())));
-        }
-        for file in &files {
-            let role = if file.loaded { Role::DagFile } else { Role::Module };
-            let issues = dag::issues(file.facts, &target, role);
-            findings.extend(issues.into_iter().map(|issue| Finding::new(file.path, issue)));
+            let more =
+                if loaded.contains(entry.path.as_bstr()) { &read.as_dag_file } else { &read.as_module };
+            let issues = read.issues.iter().chain(more);
+            findings.extend(issues.map(|issue| Finding::new(entry.path.clone(), issue.clone())));
         }
         findings.extend(tree::duplicate_dag_ids(&files));
         findings.extend(tree::shadowed_modules(&files, entries, &target));
         findings.extend(tree::case_clashes(entries));
+        let modules: Vec<Entry> = entries.iter().filter(|entry| is_python(entry)).cloned().collect();
         if let Some(before) = before {
-            findings.extend(tree::missing_modules(&files, entries, &before.entries));
+            findings.extend(tree::missing_modules(&files, entries, &before.modules));
             let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
             let were: BTreeSet<&BStr> = before.discovery.files.iter().map(|it| it.path.as_bstr()).collect();
             let are: BTreeSet<&BStr> = discovery.files.iter().map(|it| it.path.as_bstr()).collect();
@@ -131,17 +139,25 @@ impl Checker {
             ));
         }
 
+        // What Airflow does not load, nor import, breaks nothing.
+        let elsewhere = |finding: &Finding| {
+            finding.severity == Severity::Error && !loaded.contains(finding.path.as_bstr())
+        };
+        let reached = match findings.iter().any(elsewhere) {
+            true => tree::reached(&files, entries),
+            false => BTreeSet::new(),
+        };
         let mut found: Vec<Known> = findings
             .into_iter()
             .map(|finding| {
-                let matters = matters(finding.path.as_bstr());
                 let content = snapshot.find(finding.path.as_bstr()).and_then(|entry| entry.content);
-                (if matters { finding } else { finding.elsewhere() }, content)
+                let harmless = elsewhere(&finding) && !reached.contains(finding.path.as_bstr());
+                (if harmless { finding.elsewhere() } else { finding }, content)
             })
             .collect();
         found.sort();
         found.dedup();
-        Looked { entries: entries.to_vec(), discovery, found }
+        Looked { files: entries.len(), modules, discovery, found }
     }
 
     /// What is known of these files, or learnt now, on as many threads as there are.
@@ -159,7 +175,7 @@ impl Checker {
                     Ok(bytes) => Read::of(files[*at], &bytes, &target),
                     Err(reason) => {
                         let issue = Issue::of_file(Code::LargeFile, format!("it is not checked: {reason}"));
-                        Read { issues: vec![issue], facts: None }
+                        Read::only(vec![issue])
                     }
                 };
                 learnt.lock().unwrap_or_else(PoisonError::into_inner).push((*at, Arc::new(read)));
@@ -219,7 +235,7 @@ impl Checker {
         };
         Report {
             target: self.settings.target,
-            files: looked.entries.len(),
+            files: looked.files,
             dag_files: looked.discovery.files.len(),
             findings: looked.found.iter().map(|(finding, _)| finding.clone()).collect(),
             verdict,

@@ -2,6 +2,10 @@
 //!
 //! A name that begins with `bad_` is called wrong by us and by Airflow, `missed_` by Airflow only, any other by nobody.
 
+mod files;
+
+use files::FILES;
+
 const HEAD: &str = "from airflow.sdk import DAG, task, dag, task_group, TaskGroup, chain, cross_downstream, Label, setup, \
                     teardown\nfrom airflow.providers.standard.operators.empty import EmptyOperator\n\
                     from airflow.providers.standard.operators.python import PythonOperator\n\
@@ -9,6 +13,20 @@ const HEAD: &str = "from airflow.sdk import DAG, task, dag, task_group, TaskGrou
 
 /// Below `with DAG("d"):`.
 const IN_DAG: &[(&str, &str)] = &[
+    (
+        "operator_as_argument",
+        "@task\ndef f(x=None):\n    return x\na = EmptyOperator(task_id='a')\nb = f(a.task_id)\nb >> a",
+    ),
+    (
+        "teardown_in_group",
+        "@task\ndef w():\n    pass\n@teardown\n@task\ndef t():\n    pass\nwith TaskGroup('g') as g:\n    w() >> t()\ng >> EmptyOperator(task_id='x')",
+    ),
+    (
+        "branch_task_then_decorated",
+        "import os\n@task\ndef f():\n    pass\nif os.environ.get('X'):\n    EmptyOperator(task_id='f')\nf()\nEmptyOperator(task_id='f__1')",
+    ),
+    ("conditional_expression", "EmptyOperator(task_id='a') if True else EmptyOperator(task_id='a')"),
+    ("either_operator", "False and EmptyOperator(task_id='a b')"),
     ("one_task", "EmptyOperator(task_id='a')"),
     ("two_tasks", "a = EmptyOperator(task_id='a')\nb = EmptyOperator(task_id='b')\na >> b"),
     ("bad_same_id", "EmptyOperator(task_id='a')\nEmptyOperator(task_id='a')"),
@@ -238,178 +256,6 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("now", "start_date=__import__('pendulum').now()"),
 ];
 
-/// Whole files.
-const FILES: &[(&str, &str)] = &[
-    ("bad_relative", "from . import beside\nwith DAG('d'):\n    pass"),
-    ("bad_relative_deep", "from ..x import y\nwith DAG('d'):\n    pass"),
-    (
-        "relative_caught",
-        "try:\n    from . import beside\nexcept ImportError:\n    import beside\nwith DAG('d'):\n    pass",
-    ),
-    ("relative_in_function", "def f():\n    from . import beside\nwith DAG('d'):\n    pass"),
-    (
-        "relative_typing",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import beside\nwith DAG('d'):\n    pass",
-    ),
-    ("local", "import beside\nwith DAG('d' + str(beside.VALUE)):\n    pass"),
-    ("bad_days_ago", "from airflow.utils.dates import days_ago\nwith DAG('d'):\n    pass"),
-    ("bad_contrib", "from airflow.contrib.operators.x import Y\nwith DAG('d'):\n    pass"),
-    ("bad_contrib_import", "import airflow.contrib.hooks\nwith DAG('d'):\n    pass"),
-    ("bad_datasets", "from airflow.datasets import Dataset\nwith DAG('d'):\n    pass"),
-    ("bad_subdag", "from airflow.operators.subdag import SubDagOperator\nwith DAG('d'):\n    pass"),
-    (
-        "bad_bash_operator",
-        "from airflow.operators.bash_operator import BashOperator as B\nwith DAG('d'):\n    pass",
-    ),
-    ("bad_apply_defaults", "from airflow.utils.decorators import apply_defaults\nwith DAG('d'):\n    pass"),
-    ("bad_name_of_package", "from airflow.utils import weekday\nwith DAG('d'):\n    pass"),
-    (
-        "old_paths",
-        "from airflow.operators.bash import BashOperator as B\nfrom airflow.models.baseoperator import chain as c\nfrom airflow.utils.task_group import TaskGroup as T\nfrom airflow.decorators import task_group as t\nwith DAG('d'):\n    B(task_id='a', bash_command='true')",
-    ),
-    (
-        "gone_caught",
-        "try:\n    from airflow.utils.dates import days_ago\nexcept ImportError:\n    days_ago = None\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "gone_suppressed",
-        "import contextlib\nwith contextlib.suppress(ImportError):\n    from airflow.contrib import x\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "gone_by_version",
-        "from airflow import __version__\nif __version__.startswith('2.'):\n    from airflow.contrib import x\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "bad_gone_in_with",
-        "with DAG('d') as d:\n    EmptyOperator(task_id='a')\nfrom airflow.contrib import x",
-    ),
-    ("bad_dag_id_space", "with DAG('a b'):\n    pass"),
-    ("bad_dag_id_slash", "d = DAG(dag_id='a/b')"),
-    ("bad_dag_id_empty", "d = DAG('')"),
-    ("bad_dag_id_never_kept", "DAG('a b')"),
-    ("dag_id_unicode", "with DAG('größe-日本.1'):\n    pass"),
-    ("bad_dag_id_constant", "NAME = 'a'\nwith DAG(f'{NAME} b'):\n    pass"),
-    ("dag_id_in_function", "def f():\n    return DAG('a b')\nwith DAG('d'):\n    pass"),
-    ("bad_dag_id_in_called_function", "def f(x):\n    return DAG(x)\nd = f('a b')"),
-    (
-        "dag_ids_of_function",
-        "def f(x):\n    with DAG(f'pre_{x}') as d:\n        EmptyOperator(task_id='a')\n    return d\na = f('a')\nb = f(x='b')",
-    ),
-    ("function_with_default", "def f(x='q'):\n    return DAG(x)\nd = f()"),
-    ("function_not_kept", "def f(x):\n    return DAG(x)\nf('a')\nd = f('b')"),
-    (
-        "function_with_block_not_kept",
-        "def f(x):\n    with DAG(x):\n        EmptyOperator(task_id='a')\nf('a')",
-    ),
-    ("decorated_dag", "@dag(schedule=None)\ndef flow():\n    EmptyOperator(task_id='a')\nflow()"),
-    (
-        "decorated_dag_id",
-        "@dag(dag_id='other', schedule=None)\ndef flow():\n    EmptyOperator(task_id='a')\nx = flow()",
-    ),
-    ("decorated_dag_plain", "@dag\ndef flow():\n    EmptyOperator(task_id='a')\nflow()"),
-    ("decorated_dag_positional", "@dag('third')\ndef flow():\n    EmptyOperator(task_id='a')\nflow()"),
-    (
-        "decorated_dag_parameters",
-        "@dag(schedule=None, params={'n': 1})\ndef flow(n=1):\n    PythonOperator(task_id='a', python_callable=print, op_args=[n])\nflow()",
-    ),
-    (
-        "decorated_dag_never_called",
-        "@dag(schedule_interval='@daily')\ndef flow():\n    EmptyOperator(task_id='a b')\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "bad_decorated_dag_argument",
-        "@dag(schedule_interval='@daily')\ndef flow():\n    EmptyOperator(task_id='a')\nflow()",
-    ),
-    (
-        "bad_decorated_dag_cycle",
-        "@dag\ndef flow():\n    a = EmptyOperator(task_id='a')\n    b = EmptyOperator(task_id='b')\n    a >> b >> a\nflow()",
-    ),
-    ("bad_decorated_dag_id", "@dag(dag_id='a b')\ndef flow():\n    pass\nflow()"),
-    (
-        "global_dag",
-        "d = DAG('d')\na = EmptyOperator(task_id='a', dag=d)\nb = EmptyOperator(task_id='b', dag=d)\na >> b",
-    ),
-    (
-        "bad_global_dag_same",
-        "d = DAG('d')\nEmptyOperator(task_id='a', dag=d)\nEmptyOperator(task_id='a', dag=d)",
-    ),
-    (
-        "two_dags_same_tasks",
-        "with DAG('d'):\n    EmptyOperator(task_id='a')\nwith DAG('e'):\n    EmptyOperator(task_id='a')",
-    ),
-    ("overwritten", "d = DAG('d')\nd = DAG('e')"),
-    ("not_registered", "with DAG('d', auto_register=False):\n    pass\nwith DAG('e'):\n    pass"),
-    ("not_registered_kept", "with DAG('d', auto_register=False) as x:\n    pass"),
-    (
-        "cycle_not_kept",
-        "def f():\n    d = DAG('d')\n    a = EmptyOperator(task_id='a', dag=d)\n    a >> a\nf()\nwith DAG('e'):\n    pass",
-    ),
-    ("schedule_not_kept", "DAG('d', schedule='x')\nwith DAG('e'):\n    pass"),
-    (
-        "main",
-        "with DAG('d') as d:\n    EmptyOperator(task_id='a')\nif __name__ == '__main__':\n    from airflow.contrib import x\n    d.test()",
-    ),
-    (
-        "old_names",
-        "import airflow.models.dag\nfrom airflow.models import DAG as D\nwith D('d'):\n    pass\nx = airflow.models.dag.DAG('e')",
-    ),
-    ("module_alias", "import airflow.sdk as sdk\nwith sdk.DAG('d'):\n    pass"),
-    ("bad_module_alias", "import airflow.sdk as sdk\nwith sdk.DAG('d', concurrency=1):\n    pass"),
-    (
-        "shadowed_dag",
-        "def DAG(x, **more):\n    return x\nDAG('a b', concurrency=1)\nfrom airflow.sdk import DAG\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "dag_in_try",
-        "try:\n    with DAG('a b', concurrency=3):\n        pass\nexcept Exception:\n    pass\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "either_import",
-        "try:\n    from airflow.nowhere import DAG\nexcept ImportError:\n    from airflow.sdk import DAG\nwith DAG('d'):\n    pass",
-    ),
-    (
-        "bad_either_import",
-        "try:\n    from airflow.sdk import DAG\nexcept ImportError:\n    from airflow import DAG\nwith DAG('d', concurrency=1):\n    pass",
-    ),
-    (
-        "star",
-        "from airflow.sdk import *\nfrom beside import *\nwith DAG('d'):\n    EmptyOperator(task_id='a')",
-    ),
-    ("globals_loop", "for i in range(2):\n    globals()[f'd{i}'] = DAG(f'd{i}')"),
-    ("generator", "def many():\n    yield DAG('a b')\nwith DAG('d'):\n    pass"),
-    ("lambda_call", "f = lambda: DAG('a b')\nwith DAG('d'):\n    pass"),
-    ("class_body", "class Settings:\n    NAME = 'd'\nwith DAG(Settings.NAME):\n    pass"),
-    ("no_dag", "x = 1"),
-    ("dag_kwargs", "more = {'schedule': None}\nwith DAG('d', **more):\n    pass"),
-    (
-        "formatted",
-        "with DAG('%s_x' % 'd'):\n    pass\nwith DAG('a' 'b'):\n    pass\nwith DAG('{}'.format('z')):\n    pass",
-    ),
-    ("number_in_id", "N = 3\nwith DAG(f'd{N}'):\n    pass"),
-    ("dict_item", "C = {'id': 'd'}\nwith DAG(C['id']):\n    pass"),
-    ("bad_dict_item", "C = {'id': 'a b'}\nwith DAG(C['id']):\n    pass"),
-    ("dict_item_changed", "C = {'id': 'a b'}\nC['id'] = 'ab'\nwith DAG(C['id']):\n    pass"),
-    ("deleted", "d = DAG('d')\ndel d\nwith DAG('e'):\n    pass"),
-    (
-        "global_statement",
-        "NAME = 'a b'\ndef f():\n    global NAME\n    NAME = 'ab'\nf()\nwith DAG(NAME):\n    pass",
-    ),
-    ("while_loop", "n = 'a b'\nwhile ' ' in n:\n    n = n.replace(' ', '')\nwith DAG(n):\n    pass"),
-    (
-        "exec",
-        "exec('EmptyOperator = lambda **more: None')\nEmptyOperator(task_id='a b')\nwith DAG('d'):\n    pass",
-    ),
-    ("raise_in_branch", "import os\nif os.environ.get('X'):\n    raise ValueError\nwith DAG('d'):\n    pass"),
-    (
-        "bad_after_raise_in_branch",
-        "import os\nif os.environ.get('X'):\n    raise ValueError\nwith DAG('a b'):\n    pass",
-    ),
-    (
-        "match",
-        "match 3:\n    case 3:\n        n = 'd'\n    case _:\n        n = 'a b'\nwith DAG(n):\n    pass",
-    ),
-];
-
 /// All files, by their names.
 pub fn all() -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
@@ -429,4 +275,58 @@ pub fn all() -> Vec<(String, String)> {
         all.push(((*name).to_owned(), format!("{HEAD}{text}\n")));
     }
     all
+}
+
+/// A DAG of random statements over few ids and names, so that they meet: mostly plain, sometimes in a branch or a loop.
+pub fn random(random: &mut fastrand::Rng) -> String {
+    let mut text = format!(
+        "{HEAD}import os\n@task\ndef f(x=None):\n    return x\n@task_group\ndef part(x=None):\n    a = EmptyOperator(task_id='in')\n    \
+         return None\ndef make(i):\n    return EmptyOperator(task_id=i)\nwith DAG('d') as d:\n    a = EmptyOperator(task_id='start')\n    \
+         b = c = a\n"
+    );
+    let count = random.usize(2..8);
+    statements(random, &mut text, 1, count);
+    text
+}
+
+fn statements(random: &mut fastrand::Rng, text: &mut String, depth: usize, count: usize) {
+    let ids = ["t1", "t2", "t3", "t4", "t5", "t6", "g1", "g1.t1", "f", "f__1", "part", "part.in"];
+    let pick = |random: &mut fastrand::Rng, of: &[&str]| of[random.usize(..of.len())].to_owned();
+    for _ in 0..count {
+        let name = pick(random, &["a", "b", "c"]);
+        let other = pick(random, &["a", "b", "c"]);
+        let id = pick(random, &ids);
+        let line = match random.u32(0..18) {
+            0..4 => format!("{name} = EmptyOperator(task_id='{id}')"),
+            4 => format!("{name} = make('{id}')"),
+            5 => format!("{name} = f({other})"),
+            6 => format!("{name} = f.override(task_id='{}')()", id.replace('.', "_")),
+            7 => format!("{name} = BashOperator.partial(task_id='{id}').expand(bash_command=['true'])"),
+            8..11 => format!("{name} >> {other}"),
+            11 => format!("{name} << [{other}]"),
+            12 => format!("chain({name}, {other}, {})", pick(random, &["a", "b", "c"])),
+            13 => format!("{name} = part()"),
+            14 => format!("{name} = {other}"),
+            15 => format!("{name}, {other} = {other}, {name}"),
+            _ if depth < 4 => {
+                let opening = match random.u32(0..8) {
+                    0..3 => format!("with TaskGroup('{}') as {name}:", id.replace('.', "_")),
+                    3 => format!(
+                        "with TaskGroup('{}', prefix_group_id=False) as {name}:",
+                        id.replace('.', "_")
+                    ),
+                    4 => "if os.environ.get('NOTHING'):".to_owned(),
+                    5 => "for i in range(0):".to_owned(),
+                    6 => "if not os.environ.get('NOTHING'):".to_owned(),
+                    _ => "while os.environ.get('NOTHING'):".to_owned(),
+                };
+                text.push_str(&format!("{}{opening}\n", "    ".repeat(depth)));
+                let inner = random.usize(1..4);
+                statements(random, text, depth + 1, inner);
+                continue;
+            }
+            _ => "pass".to_owned(),
+        };
+        text.push_str(&format!("{}{line}\n", "    ".repeat(depth)));
+    }
 }

@@ -42,8 +42,24 @@ const CONTENTS: &[&[u8]] = &[
     b"x PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0hi",
 ];
 const TARGETS: &[&str] = &[
-    "a", "b", "../a", "..", ".", "../..", "a/../b", "../sub", "sub/..", "x.py", "dag.py/", "a/dag.py",
-    "/etc", "nowhere", "../b/./a", "l1", "l2/a", "../l1",
+    "a",
+    "b",
+    "../a",
+    "..",
+    ".",
+    "../..",
+    "a/../b",
+    "../sub",
+    "sub/..",
+    "x.py",
+    "dag.py/",
+    "a/dag.py",
+    "/etc/nothing",
+    "nowhere",
+    "../b/./a",
+    "l1",
+    "l2/a",
+    "../l1",
 ];
 const GLOBS: &[&str] = &[
     "a", "b", "sub", "*", "**", "/", "/", "?", "[ab]", "[!a]", "x.py", "dag", "*.py", "a/", "**/", "/**",
@@ -127,12 +143,14 @@ impl Tree {
         let mut rng = Rng::with_seed(seed);
         let mut tree = Tree::default();
         let odd = rng.u8(..8) == 0;
+        // Half of the trees have no links, so that it is their patterns that matter.
+        let links = if (seed / 2).is_multiple_of(2) { 4 } else { 1 };
         for _ in 0..rng.usize(2..14) {
             let names = if odd && rng.u8(..4) == 0 { ODD } else { FILES };
             let path = [folder(&mut rng, odd), rng.choice(names).unwrap().to_vec()].concat();
             tree.put(path, Kind::File, rng.choice(CONTENTS).unwrap().to_vec());
         }
-        for _ in 0..rng.usize(..4) {
+        for _ in 0..rng.usize(..links) {
             let name = *rng.choice(&[&b"l1"[..], b"l2", b"a", b"link.py", b"sub"]).unwrap();
             let path = [folder(&mut rng, false), name.to_vec()].concat();
             tree.put(path, Kind::Link, rng.choice(TARGETS).unwrap().as_bytes().to_vec());
@@ -157,8 +175,8 @@ impl Tree {
         self.files.iter().map(|(path, (kind, bytes))| (path.clone(), *kind, bytes.clone())).collect()
     }
 
-    /// On disk, in a folder that is not there yet.
-    pub fn write(&self, folder: &Path) {
+    /// On disk, in a folder that is not there yet. Links that lead to something outside of it go: nobody knows what is there.
+    pub fn write(&mut self, folder: &Path) {
         fs::create_dir_all(folder).unwrap();
         for (path, (kind, bytes)) in &self.files {
             let path = folder.join(OsStr::from_bytes(path));
@@ -168,6 +186,20 @@ impl Tree {
                 _ => fs::write(&path, bytes).unwrap(),
             }
         }
+        let top = fs::canonicalize(folder).unwrap();
+        // Without one of them another may lead elsewhere, but never further than before.
+        self.files.retain(|path, (kind, _)| {
+            let path = folder.join(OsStr::from_bytes(path));
+            let stays =
+                *kind != Kind::Link || fs::canonicalize(&path).is_ok_and(|real| real.starts_with(&top));
+            if !stays && fs::canonicalize(&path).is_ok() {
+                fs::remove_file(&path).unwrap();
+                return false;
+            }
+            true
+        });
+        // A folder that held such a link only is none of a git tree.
+        while remove_empty(folder) {}
     }
 
     /// Unless something is in its way.
@@ -188,6 +220,17 @@ impl fmt::Display for Tree {
         }
         Ok(())
     }
+}
+
+fn remove_empty(folder: &Path) -> bool {
+    let mut removed = false;
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            removed |= remove_empty(&entry.path()) || fs::remove_dir(entry.path()).is_ok();
+        }
+    }
+    removed
 }
 
 fn folder(rng: &mut Rng, odd: bool) -> Vec<u8> {

@@ -1,5 +1,10 @@
 //! What a DAG file says, as facts, and what is wrong with it.
+//!
+//! [`Facts::of`] reads a syntax tree in the order in which Python would run it, without running it; it knows neither path nor
+//! target, so facts are kept by the file's content. [`issues`] judges the facts of one file for a target, [`tree`] those of all
+//! files together. An error must be sure: whatever hangs on a condition, a loop or a value that cannot be told is none.
 
+mod bind;
 mod call;
 pub mod cron;
 mod data;
@@ -8,6 +13,8 @@ mod eval;
 pub mod facts;
 mod graph;
 mod imports;
+mod invoke;
+mod made;
 mod modules;
 mod place;
 mod reader;

@@ -20,12 +20,16 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(super) fn of(source: &'a str) -> Lines<'a> {
         let mut starts = vec![0];
-        let bytes = source.as_bytes();
-        for (at, byte) in bytes.iter().enumerate() {
-            // As Python reads them: `\r\n` is one end, and so is a lone `\r`.
-            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
-                starts.push(at + 1);
+        if source.contains('\r') {
+            let bytes = source.as_bytes();
+            for (at, byte) in bytes.iter().enumerate() {
+                // As Python reads them: `\r\n` is one end, and so is a lone `\r`.
+                if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+                    starts.push(at + 1);
+                }
             }
+        } else {
+            starts.extend(source.match_indices('\n').map(|(at, _)| at + 1));
         }
         Lines { source, starts }
     }

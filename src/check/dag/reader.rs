@@ -9,7 +9,7 @@ use super::super::python::ast::{self, Expr, Stmt};
 use super::draft::Draft;
 use super::facts::{Bound, Call};
 use super::place::Lines;
-use super::value::{Changes, Function, Kind, Names, Value};
+use super::value::{Changes, Kind, Names, Value};
 
 /// How a block ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(super) struct Reader<'a> {
     pub(super) contexts: Vec<Context>,
     /// How many conditions we are below.
     pub(super) unsure: u32,
+    /// Something may have changed any name: nothing is sure any more.
+    pub(super) lost: bool,
     pub(super) calls: Vec<Call>,
     pub(super) more_dags: bool,
     pub(super) moves_path: bool,
@@ -54,6 +56,7 @@ impl<'a> Reader<'a> {
             draft: Draft::default(),
             contexts: Vec::new(),
             unsure: 0,
+            lost: false,
             calls: Vec::new(),
             more_dags: false,
             moves_path: false,
@@ -90,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn sure(&self) -> bool {
-        self.unsure == 0
+        self.unsure == 0 && !self.lost
     }
 
     /// Reads something that may not be run.
@@ -179,6 +182,7 @@ impl<'a> Reader<'a> {
                 let names = global.names.iter().map(|name| name.as_str());
                 self.names.scope().globals.extend(names);
             }
+            Stmt::Nonlocal(_) => self.lost = true,
             Stmt::With(with) => return self.with(with),
             Stmt::If(branch) => return self.branch(branch),
             Stmt::For(each) => {
@@ -196,6 +200,7 @@ impl<'a> Reader<'a> {
                 let mut branches = Vec::new();
                 let mut flow = Flow::On;
                 for case in &choice.cases {
+                    self.captured(&case.pattern);
                     let (changes, ended) = self.aside(&case.body);
                     branches.extend(changes);
                     flow = if ended == Flow::On { flow } else { Flow::Perhaps };
@@ -301,6 +306,11 @@ impl<'a> Reader<'a> {
                 branches.extend(changes);
             }
             self.names.join(&branches, false);
+            for ast::ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
+                if let Some(name) = &handler.name {
+                    self.names.set(name.as_str(), Value::Unknown);
+                }
+            }
             let handled = |handler: &ast::ExceptHandler| {
                 let ast::ExceptHandler::ExceptHandler(handler) = handler;
                 may_return(&handler.body)
@@ -346,103 +356,6 @@ impl<'a> Reader<'a> {
         self.unsure = before;
         if swallowed && flow == Flow::Left { Flow::Perhaps } else { flow }
     }
-
-    fn import(&mut self, import: &'a ast::StmtImport) {
-        for alias in &import.names {
-            let module = alias.name.as_str();
-            let (name, symbol) = match &alias.asname {
-                Some(name) => (name.as_str(), module),
-                None => {
-                    let first = module.split('.').next().unwrap_or(module);
-                    (first, first)
-                }
-            };
-            self.names.set(name, Value::Symbol(symbol.into()));
-        }
-    }
-
-    fn import_from(&mut self, import: &'a ast::StmtImportFrom) {
-        let module = import.module.as_ref().map_or("", |module| module.as_str());
-        for alias in &import.names {
-            if alias.name.as_str() == "*" {
-                // Any name may be another one from here on.
-                self.unsure += 1;
-                self.more_dags = true;
-                continue;
-            }
-            self.moves_path |= module == "sys" && alias.name.as_str() == "path";
-            let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
-            let value = match import.level {
-                0 => Value::Symbol(format!("{module}.{}", alias.name.as_str()).into()),
-                _ => Value::Unknown,
-            };
-            self.names.set(name, value);
-        }
-    }
-
-    fn define(&mut self, def: &'a ast::StmtFunctionDef) {
-        let kind = self.decorated(def);
-        let value = match kind {
-            Some(kind) => Value::Function(std::rc::Rc::new(Function { def, kind, home: self.names.here() })),
-            None => {
-                // `@asset` makes a DAG, and who knows who else.
-                self.more_dags |= self.names.in_module();
-                Value::Unknown
-            }
-        };
-        self.names.set(def.name.as_str(), value);
-    }
-
-    /// Gives a name, or a tuple of names, a value.
-    pub(super) fn bind(&mut self, target: &'a Expr, value: Value<'a>) {
-        match target {
-            Expr::Name(name) => {
-                if self.names.in_module() {
-                    self.draft.keep(&value, Bound::Global);
-                }
-                self.names.set(name.id.as_str(), value);
-            }
-            Expr::Tuple(ast::ExprTuple { elts, .. }) | Expr::List(ast::ExprList { elts, .. }) => {
-                let values = match value {
-                    Value::List(values) if values.len() == elts.len() => Some(values),
-                    other => {
-                        self.draft.keep(&other, Bound::Perhaps);
-                        None
-                    }
-                };
-                for (at, target) in elts.iter().enumerate() {
-                    let value = values.as_ref().map_or(Value::Unknown, |values| values[at].clone());
-                    self.bind(target, value);
-                }
-            }
-            Expr::Starred(starred) => self.bind(&starred.value, Value::Unknown),
-            Expr::Attribute(_) | Expr::Subscript(_) => {
-                // `globals()[name] = dag`, and whoever else may keep it.
-                self.draft.keep(&value, Bound::Perhaps);
-                if let Expr::Attribute(_) = target {
-                    self.eval(target);
-                }
-                if let Expr::Subscript(subscript) = target {
-                    self.eval(&subscript.value);
-                    self.eval(&subscript.slice);
-                    if is_globals(&subscript.value) {
-                        self.more_dags = true;
-                    }
-                    if let Expr::Name(name) = &*subscript.value
-                        && matches!(self.names.get(name.id.as_str()), Value::List(_) | Value::Dict(_))
-                    {
-                        self.names.set(name.id.as_str(), Value::Unknown);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn is_globals(value: &Expr) -> bool {
-    let Expr::Call(call) = value else { return false };
-    matches!(&*call.func, Expr::Name(name) if matches!(name.id.as_str(), "globals" | "vars" | "locals"))
 }
 
 fn is_typing(test: &Expr) -> bool {

@@ -32,6 +32,12 @@ fn a_finding_has_the_place_of_what_is_wrong_in_characters() {
 }
 
 #[test]
+fn every_kind_of_line_end_counts() {
+    let source = with("x = 1").replace('\n', "\r\n") + "y = 2\rfrom . import z\r\nwith DAG('d'):\n    pass\n";
+    assert_eq!(found_for(&source, "3", Role::DagFile), [(Code::RelativeImport, 5, 15)]);
+}
+
+#[test]
 fn what_is_gone_depends_on_the_airflow() {
     let datasets = "from airflow.datasets import Dataset\nfrom airflow import DAG\nwith DAG('d'): pass\n";
     let has = |source: &str, airflow: &str| {

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use super::super::target::{Airflow, Python};
 
-static GONE: LazyLock<HashMap<&'static str, ((u16, u16), bool)>> = LazyLock::new(|| {
+/// The feature release that has it no more, and whether its package still has a name like it.
+type Since = ((u16, u16), bool);
+
+static GONE: LazyLock<HashMap<&'static str, Since>> = LazyLock::new(|| {
     let rows = include_str!("gone.txt").lines().filter(|line| !line.starts_with('#'));
     let row = |line: &'static str| {
         let mut words = line.split(' ');

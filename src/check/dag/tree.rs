@@ -2,7 +2,7 @@
 //!
 //! All paths are below the DAGs folder, as a snapshot has them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
@@ -80,10 +80,10 @@ pub fn reached<'a>(files: &[File<'a>], paths: &[Entry]) -> BTreeSet<&'a BStr> {
 /// Said only where it is sure: the file is loaded, nothing catches the failure, nothing changes `sys.path`, and no file of the
 /// module's name is anywhere else in the revision.
 pub fn missing_modules(files: &[File<'_>], now: &[Entry], published: &[Entry]) -> Vec<Finding> {
-    let (after, before) = (Modules::of(importable(now)), Modules::of(importable(published)));
-    if files.iter().any(|file| file.facts.moves_path) {
+    if !is_less(published, now) || files.iter().any(|file| file.facts.moves_path) {
         return Vec::new();
     }
+    let (after, before) = (Modules::of(importable(now)), Modules::of(importable(published)));
     let reached = reached(files, now);
     let mut found = Vec::new();
     for file in files.iter().filter(|file| reached.contains(file.path)) {
@@ -104,6 +104,15 @@ pub fn missing_modules(files: &[File<'_>], now: &[Entry], published: &[Entry]) -
     found
 }
 
+/// Whether something of `before` is not there any more. Both are ordered by path.
+fn is_less(before: &[Entry], now: &[Entry]) -> bool {
+    let mut now = now.iter().peekable();
+    before.iter().any(|entry| {
+        while now.next_if(|other| other.path < entry.path).is_some() {}
+        now.next_if(|other| other.path == entry.path).is_none()
+    })
+}
+
 fn missing(import: &Import, path: &BStr, before: &Modules<'_>, after: &Modules<'_>) -> Option<String> {
     let module = absolute(import, path)?;
     if module.is_empty() || is_installed(&module) {
@@ -122,9 +131,19 @@ fn missing(import: &Import, path: &BStr, before: &Modules<'_>, after: &Modules<'
 
 /// Modules of the repository that imports do not find, as something installed has their name.
 pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) -> Vec<Finding> {
-    let modules = Modules::of(importable(paths));
     let installed =
         |top: &str| tables::is_stdlib_of(top, target.python) || tables::is_installed_with_airflow(top);
+    // Nearly always there is none: then no module is given a name.
+    let mut last = &b""[..];
+    let any = importable(paths).any(|path| {
+        let top = path.split(|byte| matches!(byte, b'/' | b'.')).next().unwrap_or_default();
+        let new = std::mem::replace(&mut last, top) != top;
+        new && std::str::from_utf8(top).is_ok_and(installed)
+    });
+    if !any {
+        return Vec::new();
+    }
+    let modules = Modules::of(importable(paths));
     let shadowed: BTreeSet<&str> = modules.tops().into_iter().filter(|top| installed(top)).collect();
     let mut found = Vec::new();
     for file in files.iter().filter(|_| !shadowed.is_empty()) {
@@ -154,6 +173,25 @@ pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) ->
 
 /// Names in one folder that differ in case only: on some file systems, and in some object stores, they are one.
 pub fn case_clashes(paths: &[Entry]) -> Vec<Finding> {
+    // Of two that differ in case one at least has another form in lower case: folders without such a name are left alone.
+    let mut suspected: HashSet<&[u8]> = HashSet::new();
+    for entry in paths {
+        let path: &[u8] = &entry.path;
+        if path.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at + 1);
+            let mut start = 0;
+            for end in ends.chain([path.len() + 1]) {
+                let name = &path[start..end - 1];
+                if name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+                    suspected.insert(&path[..start]);
+                }
+                start = end;
+            }
+        }
+    }
+    if suspected.is_empty() {
+        return Vec::new();
+    }
     let mut seen: HashMap<(BString, String), BString> = HashMap::new();
     let mut found = Vec::new();
     let mut told = BTreeSet::new();
@@ -165,6 +203,9 @@ pub fn case_clashes(paths: &[Entry]) -> Vec<Finding> {
         {
             let (folder, name) = (&path[..start], &path[start..end]);
             start = end + 1;
+            if !suspected.contains(folder) {
+                continue;
+            }
             let lower = name.to_str_lossy().to_lowercase();
             let first = seen.entry((folder.into(), lower)).or_insert_with(|| name.into());
             if first.as_slice() != name && told.insert(path[..end].to_vec()) {

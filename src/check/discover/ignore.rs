@@ -171,7 +171,7 @@ fn rule(line: &str, folder: &[u8], syntax: Syntax, memory: &mut Remembering) -> 
 pub(super) struct NotUtf8;
 
 /// Whether asking the rules about this path raises.
-pub(super) fn is_unmatchable(rules: &[Rule], path: &[u8], syntax: Syntax) -> bool {
+fn is_unmatchable(rules: &[Rule], path: &[u8], syntax: Syntax) -> bool {
     let is_re2 = matches!(syntax, Syntax::Regexp(Dialect::Re2));
     is_re2 && !rules.is_empty() && std::str::from_utf8(path).is_err()
 }

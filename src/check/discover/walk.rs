@@ -87,9 +87,6 @@ impl Walker<'_> {
                 None => return,
             }
         }
-        if ignore::is_unmatchable(&rules, &visit.path, self.syntax) {
-            return self.unmatchable(visit.path.as_ref());
-        }
         let folders = self.folders;
         for child in folders.children(visit.folder, visit.links) {
             let is_folder = matches!(child.target, Leads::Folder(_));
@@ -101,7 +98,9 @@ impl Walker<'_> {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(NotUtf8) => {
-                    self.unmatchable(path.as_ref());
+                    // Once for a folder whose own name it is.
+                    let is_of_folder = visit.path.to_str().is_err();
+                    self.unmatchable(if is_of_folder { visit.path.as_ref() } else { path.as_ref() });
                     continue;
                 }
             }

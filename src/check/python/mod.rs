@@ -1,63 +1,210 @@
 //! Whether Python can compile a file, and its syntax tree.
 //!
-//! The only module that knows the parser: its crates have no stable interface and are pinned to an exact version.
+//! The only module that knows the parser: its crates have no stable interface and are pinned to an exact version. CPython refuses
+//! at three places, and so do we: the tokenizer ([`depth`], [`layout`]), the grammar (the parser, and [`grammar`] for what it lets
+//! through), the symbol table and the compiler ([`walk`]).
 
+mod codecs;
+mod depth;
+mod encoding;
+mod expressions;
+mod future;
+mod grammar;
+mod layout;
+mod patterns;
 mod place;
+mod scope;
+mod text_only;
+mod walk;
+mod wording;
+
+use std::borrow::Cow;
 
 use ruff_python_ast::PythonVersion;
+use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
-use ruff_text_size::{Ranged, TextSize};
+use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use super::target::Python;
 use super::{Code, Issue};
+use encoding::Decoded;
 use place::Lines;
 
 pub use ruff_python_ast as ast;
 
-/// Enough to parse, look at and drop the deepest tree that is let through.
-const STACK: usize = 64 << 20;
+/// Below this, a file is parsed without a word.
+const LARGE: usize = 1 << 20;
+/// Above this, it is not parsed at all.
+const TOO_LARGE: usize = 10 << 20;
+
+/// What the parser, the widest visitor and the drop of a tree need for one level of it, in a debug build.
+const STACK_OF_A_LEVEL: usize = 8 << 10;
+/// For levels that nobody counted.
+const STACK_OF_A_BYTE: usize = 512;
+const STACK_TO_SPARE: usize = 64 << 20;
+
+/// So many issues of a file are told: from the first mistake on, the others may be its echoes.
+const TOLD: usize = 20;
+/// So many line breaks in formats are mended, each by parsing again.
+const LINE_BREAKS: usize = 32;
+/// What they need at all.
+const STACK: usize = 1 << 20;
 
 /// Compiles, as far as CPython does without running anything, and hands the tree to `look`, on a stack that is large enough for it.
 /// Without a tree (a file that cannot be decoded or parsed, or nested too deeply) `look` is not called.
+///
+/// The text that `look` gets is what the ranges of the tree are of: decoded, without a byte order mark.
 pub fn compile<R>(
     source: &[u8],
     python: Python,
     look: impl FnOnce(&ast::ModModule, &str) -> R,
 ) -> (Vec<Issue>, Option<R>) {
-    let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
-    let text = match std::str::from_utf8(source) {
-        Ok(text) => text,
-        Err(error) => {
-            let line = source[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-            let line = u32::try_from(line + 1).unwrap_or(u32::MAX);
-            return (vec![Issue::at(line, 0, Code::PythonEncoding, "a byte that is not UTF-8")], None);
-        }
+    if let Some(issue) = text_only::pointer(source) {
+        return (vec![issue], None);
+    }
+    if source.len() > TOO_LARGE {
+        let message = format!("{} MiB of Python: too large to be checked", source.len() >> 20);
+        let issue =
+            Issue::of_file(Code::PythonSyntax, message).hint("generate less, or read data from a data file");
+        return (vec![issue], None);
+    }
+    let decoded = match encoding::decode(source) {
+        Ok(decoded) => decoded,
+        Err(issue) => return (vec![*issue], None),
     };
-    stacker::grow(STACK, || {
-        let options = ParseOptions::from(Mode::Module)
-            .with_target_version(PythonVersion { major: 3, minor: python.minor });
-        let parsed = ruff_python_parser::parse_unchecked(text, options).try_into_module();
-        let Some(parsed) = parsed else { return (Vec::new(), None) };
-        let issues = issues(&parsed, text);
-        let looked = parsed.has_valid_syntax().then(|| look(parsed.syntax(), text));
-        (issues, looked)
+    let mut issues = Vec::new();
+    let text = &*decoded.text;
+    if source.len() > LARGE {
+        let message = format!(
+            "{:.1} MiB of Python: Airflow parses it again and again",
+            source.len() as f64 / f64::from(1 << 20)
+        );
+        issues.push(Issue::of_file(Code::LargeFile, message));
+    }
+    let lines = Lines::of(text);
+    let (mut found, looked) = parse(&decoded, python.minor, look);
+    found.sort_by_key(|found| found.at);
+    found.truncate(TOLD);
+    let marker = if looked.is_none() { text_only::conflict(text, &lines) } else { None };
+    match marker {
+        Some(marker) => issues.push(marker),
+        None => issues.extend(found.into_iter().map(|Found { at, code, message }| {
+            let (line, column) = lines.place(at);
+            Issue { hint: wording::hint(&message), ..Issue::at(line, column, code, message) }
+        })),
+    }
+    issues.sort();
+    issues.dedup();
+    (issues, looked)
+}
+
+/// An issue before its offset is a place.
+struct Found {
+    at: TextSize,
+    code: Code,
+    message: String,
+}
+
+impl Found {
+    fn syntax((range, message): (TextRange, String)) -> Found {
+        Found { at: range.start(), code: Code::PythonSyntax, message }
+    }
+}
+
+fn parse<R>(
+    decoded: &Decoded<'_>,
+    minor: u8,
+    look: impl FnOnce(&ast::ModModule, &str) -> R,
+) -> (Vec<Found>, Option<R>) {
+    let text = &*decoded.text;
+    let depth = match depth::measure(text) {
+        Ok(depth) => depth,
+        Err(refusal) => return (refused(text, minor, refusal), None),
+    };
+    on_stack(text, depth.levels, || {
+        let mut text = Cow::Borrowed(text);
+        let Some(mut parsed) = tree(&text, minor) else { return (Vec::new(), None) };
+        for _ in 0..(LARGE / (text.len() + 1)).clamp(1, LINE_BREAKS) {
+            let Some(patched) = grammar::without_line_breaks(&parsed, &text, minor) else { break };
+            let Some(again) = tree(&patched, minor) else { break };
+            (text, parsed) = (Cow::Owned(patched), again);
+        }
+        let text = &*text;
+        let (mut found, mut whole) = strays(&parsed, &decoded.strays);
+        if !whole {
+            return (found, None);
+        }
+        whole = parsed.errors().iter().all(|error| grammar::tolerated(error, text));
+        found.extend(grammar_of(&parsed, text, minor));
+        if !whole {
+            return (found, None);
+        }
+        let semantic = walk::check(parsed.syntax(), text, minor, depth.declares);
+        found.extend(semantic.into_iter().map(Found::syntax));
+        let looked = look(parsed.syntax(), text);
+        (found, Some(looked))
     })
 }
 
-fn issues(parsed: &Parsed<ast::ModModule>, text: &str) -> Vec<Issue> {
-    let lines = Lines::of(text);
-    let issue = |at: TextSize, message: String| {
-        let (line, column) = lines.place(at);
-        Issue::at(line, column, Code::PythonSyntax, message)
-    };
-    let errors = parsed.errors().iter().map(|error| issue(error.range().start(), error.error.to_string()));
-    let unsupported = parsed
-        .unsupported_syntax_errors()
-        .iter()
-        .map(|error| issue(error.range().start(), error.to_string()));
-    let mut issues: Vec<Issue> = errors.chain(unsupported).collect();
-    issues.sort();
-    issues
+/// Whatever is done with a tree, its drop too, has to be done in here.
+///
+/// More than the levels need: should the parser, recovering from an error, nest what we did not see nested, there is room.
+/// What is not touched costs nothing.
+fn on_stack<R>(text: &str, levels: usize, work: impl FnOnce() -> R) -> R {
+    let stack = STACK + levels * STACK_OF_A_LEVEL + (text.len() * STACK_OF_A_BYTE).min(STACK_TO_SPARE);
+    stacker::maybe_grow(stack, stack, work)
+}
+
+fn tree(text: &str, minor: u8) -> Option<Parsed<ast::ModModule>> {
+    let options = ParseOptions::from(Mode::Module).with_target_version(PythonVersion { major: 3, minor });
+    ruff_python_parser::parse_unchecked(text, options).try_into_module()
+}
+
+/// Bytes that are not UTF-8: fine in comments, at most. False when that is not so, and the rest of what is wrong means nothing.
+fn strays(parsed: &Parsed<ast::ModModule>, strays: &[(usize, u8)]) -> (Vec<Found>, bool) {
+    let mut comments = parsed.tokens().iter().filter(|token| token.kind() == TokenKind::Comment).peekable();
+    let mut first = None;
+    for (at, byte) in strays {
+        let at = TextSize::try_from(*at).unwrap_or_default();
+        while comments.next_if(|comment| comment.end() <= at).is_some() {}
+        if comments.peek().is_none_or(|comment| comment.start() > at) {
+            let message = format!("the utf-8 codec cannot decode byte 0x{byte:02x}");
+            return (vec![Found { at, code: Code::PythonEncoding, message }], false);
+        }
+        let message = format!("byte 0x{byte:02x} in a comment is not UTF-8");
+        first = first.or(Some(Found { at, code: Code::PythonCommentEncoding, message }));
+    }
+    (first.into_iter().collect(), true)
+}
+
+fn grammar_of(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> Vec<Found> {
+    let errors = parsed.errors().iter().filter(|error| !grammar::tolerated(error, text));
+    let errors = errors.map(|error| (error.range(), wording::parse(&error.error, text, error.range())));
+    let unsupported = parsed.unsupported_syntax_errors().iter().filter(|error| !grammar::had(error, text));
+    let unsupported = unsupported.map(|error| (error.range(), wording::unsupported(error)));
+    let own = layout::check(parsed.tokens(), text)
+        .into_iter()
+        .take(TOLD)
+        .chain(grammar::check(parsed, text, minor));
+    errors.take(TOLD).chain(unsupported.take(TOLD)).chain(own.take(TOLD)).map(Found::syntax).collect()
+}
+
+/// What is too deep is not parsed, but what is before it is: an earlier error is the better one.
+fn refused(text: &str, minor: u8, refusal: depth::Refusal) -> Vec<Found> {
+    let at = depth::place(text);
+    let before = &text[..text[..at].rfind(['\n', '\r']).map_or(0, |line| line + 1)];
+    let mut found = Vec::new();
+    if let Ok(depth) = depth::measure(before) {
+        on_stack(before, depth.levels, || {
+            if let Some(parsed) = tree(before, minor) {
+                let end = TextSize::try_from(before.len()).unwrap_or_default();
+                found.extend(grammar_of(&parsed, before, minor).into_iter().filter(|found| found.at < end));
+            }
+        });
+    }
+    let at = TextSize::try_from(at).unwrap_or_default();
+    found.push(Found { at, code: Code::PythonSyntax, message: refusal.to_owned() });
+    found
 }
 
 #[cfg(test)]
@@ -71,5 +218,14 @@ mod tests {
         let (issues, looked) = count("a = 1\nb = = 2\n");
         assert_eq!(looked, None);
         assert_eq!((issues[0].line, issues[0].column, issues[0].code), (2, 5, Code::PythonSyntax));
+    }
+
+    #[test]
+    fn the_tree_is_looked_at_also_when_the_compiler_would_refuse_it() {
+        let (issues, looked) = compile(b"\xef\xbb\xbfx = 1\nreturn\n", Python::DEFAULT, |tree, text| {
+            (tree.body.len(), text[tree.body[1].range()].to_owned())
+        });
+        assert_eq!(looked, Some((2, "return".to_owned())));
+        assert_eq!((issues[0].line, issues[0].message.as_str()), (2, "'return' outside function"));
     }
 }

@@ -28,11 +28,11 @@ impl<'a> Lines<'a> {
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
-    /// The offset at which a line begins, or the end of the text.
-    pub(super) fn start(&self, line: u32) -> TextSize {
-        let end = self.text.len();
-        let start = self.starts.get(line as usize - 1).map_or(end, |start| *start as usize);
-        TextSize::try_from(start).unwrap_or_default()
+    /// The lines, without their ends.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> {
+        let ends = self.starts.iter().skip(1).map(|start| *start as usize).chain([self.text.len()]);
+        let spans = self.starts.iter().map(|start| *start as usize).zip(ends);
+        spans.map(|(start, end)| self.text[start..end].trim_end_matches(['\n', '\r']))
     }
 }
 
@@ -48,7 +48,6 @@ mod tests {
         assert_eq!(lines.place(8.into()), (2, 1));
         assert_eq!(lines.place(10.into()), (3, 1));
         assert_eq!(lines.place(12.into()), (4, 1));
-        assert_eq!(lines.start(3), 10.into());
-        assert_eq!(lines.start(9), 12.into());
+        assert_eq!(lines.iter().collect::<Vec<_>>(), ["ä = 1", "b", "c", ""]);
     }
 }

@@ -66,6 +66,13 @@ impl Writer {
                 self.text.push(')');
             }
             Node::Flags { on, off, node } => self.grouped("(?:", node, flags.with(*on, *off)),
+            // `fancy-regex` repeats nothing that has no width; once is as good.
+            Node::Repeat { node, most: Some(0), .. } if node.is_place() => self.text.push_str("(?:)"),
+            Node::Repeat { node, least, .. } if node.is_place() => {
+                self.text.push_str("(?:");
+                self.node(node, flags);
+                self.text.push_str(if *least == 0 { "|)" } else { ")" });
+            }
             Node::Repeat { node, least, most, greed } => {
                 if *greed == Greed::All {
                     self.needs.backtracking = true;

@@ -128,6 +128,9 @@ mod tests {
             (r"a++b", "aab", "c"),
             (r"\udcff", "\u{10dcff}", "\u{ff}"),
             (r"(?x) a b", "ab", "a b"),
+            (r"(?<!a)?x", "ax", "a"),
+            (r"(?<!a)+?x", "bx", "ax"),
+            (r"(?:(?=a)|^)*x", "x", "a"),
         ] {
             let regexp = python(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}"));
             assert!(regexp.finds(yes), "{pattern} in {yes:?}");

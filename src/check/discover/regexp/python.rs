@@ -4,10 +4,8 @@ use std::collections::HashMap;
 
 use super::Fault;
 use super::escape;
-use super::tree::{Assertion, Flags, Greed, Node, concat, either};
+use super::tree::{ANY_NUMBER, Assertion, Flags, Greed, Node, Width, concat, either};
 
-/// Python's own count for "any number"; a larger one written out is an `OverflowError`, which Airflow does not expect.
-const ANY_NUMBER: u32 = u32::MAX;
 /// Python gives up at about 480, by its limit of calls; nobody writes a hundred.
 const DEEPEST: u32 = 100;
 
@@ -54,9 +52,6 @@ pub(super) enum Token {
     Plain(char),
     Escaped(char),
 }
-
-/// The least and the most characters that a node takes.
-type Width = (u64, u64);
 
 pub(super) struct Parser {
     pub chars: Vec<char>,
@@ -332,17 +327,17 @@ impl Parser {
 
     fn capture(&mut self, name: Option<String>, verbose: bool) -> Result<Node, Stop> {
         let group = self.groups.len();
-        if let Some(name) = name {
-            if !is_identifier(&name) || self.names.insert(name, group as u32).is_some() {
-                return refused();
-            }
+        if let Some(name) = name
+            && (!is_identifier(&name) || self.names.insert(name, group as u32).is_some())
+        {
+            return refused();
         }
         self.groups.push(None);
         let node = self.branches(verbose, false)?;
         if !self.eat(')') {
             return refused();
         }
-        self.groups[group] = Some(self.width(&node));
+        self.groups[group] = Some(node.width(&self.groups));
         Ok(Node::Capture(Box::new(node)))
     }
 
@@ -354,7 +349,7 @@ impl Parser {
         let node = self.branches(verbose, false)?;
         self.behind = outer;
         if behind {
-            let (least, most) = self.width(&node);
+            let (least, most) = node.width(&self.groups);
             if least != most {
                 return refused();
             }
@@ -423,25 +418,6 @@ impl Parser {
             }
         }
         if on.meets(off) { refused() } else { Ok(Some((on, off))) }
-    }
-
-    fn width(&self, node: &Node) -> Width {
-        let sum = |a: Width, b: Width| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
-        let span = |a: Width, b: Width| (a.0.min(b.0), a.1.max(b.1));
-        match node {
-            Node::Empty | Node::Assert(_) | Node::Look { .. } => (0, 0),
-            Node::Char(_) | Node::Any | Node::Class { .. } => (1, 1),
-            Node::Capture(node) | Node::Atomic(node) | Node::Flags { node, .. } => self.width(node),
-            Node::Repeat { node, least, most, .. } => {
-                let (low, high) = self.width(node);
-                let most = most.unwrap_or(ANY_NUMBER);
-                (low.saturating_mul((*least).into()), high.saturating_mul(most.into()))
-            }
-            Node::Concat(nodes) => nodes.iter().map(|node| self.width(node)).fold((0, 0), sum),
-            Node::Either(nodes) => nodes.iter().map(|node| self.width(node)).reduce(span).unwrap_or_default(),
-            Node::BackReference(group) => self.groups[*group as usize].unwrap_or_default(),
-            Node::Condition { yes, no, .. } => span(self.width(yes), self.width(no)),
-        }
     }
 }
 

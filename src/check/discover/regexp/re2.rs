@@ -53,8 +53,7 @@ impl Parser {
         let mut nodes: Vec<Node> = Vec::new();
         // Whether a repetition came just before: a second one is an error.
         let mut repeated = false;
-        loop {
-            let Some(c) = self.peek(0).filter(|c| *c != ')') else { break };
+        while let Some(c) = self.peek(0).filter(|c| *c != ')') {
             let was_repeated = std::mem::take(&mut repeated);
             match c {
                 '|' => {

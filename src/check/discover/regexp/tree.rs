@@ -1,5 +1,11 @@
 //! A regular expression, whichever dialect it was written in.
 
+/// Python's own count for "any number"; a larger one written out is an `OverflowError`, which Airflow does not expect.
+pub(super) const ANY_NUMBER: u32 = u32::MAX;
+
+/// The least and the most characters that a node takes.
+pub(super) type Width = (u64, u64);
+
 /// A node. Characters are code points and not `char`: Python has lone surrogates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
@@ -128,6 +134,40 @@ impl Flags {
             || (self.ascii && other.ascii)
             || (self.unicode && other.unicode)
             || (self.verbose && other.verbose)
+    }
+}
+
+impl Node {
+    /// Whether it is about a place in the text, and takes nothing of it.
+    pub fn is_place(&self) -> bool {
+        match self {
+            Node::Empty | Node::Assert(_) | Node::Look { .. } => true,
+            Node::Capture(node) | Node::Flags { node, .. } | Node::Atomic(node) => node.is_place(),
+            Node::Concat(nodes) | Node::Either(nodes) => nodes.iter().all(Node::is_place),
+            _ => false,
+        }
+    }
+
+    /// How many characters it takes, when the groups before it take so many.
+    pub fn width(&self, groups: &[Option<Width>]) -> Width {
+        let sum = |a: Width, b: Width| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
+        let span = |a: Width, b: Width| (a.0.min(b.0), a.1.max(b.1));
+        match self {
+            Node::Empty | Node::Assert(_) | Node::Look { .. } => (0, 0),
+            Node::Char(_) | Node::Any | Node::Class { .. } => (1, 1),
+            Node::Capture(node) | Node::Atomic(node) | Node::Flags { node, .. } => node.width(groups),
+            Node::Repeat { node, least, most, .. } => {
+                let (low, high) = node.width(groups);
+                let most = most.unwrap_or(ANY_NUMBER);
+                (low.saturating_mul((*least).into()), high.saturating_mul(most.into()))
+            }
+            Node::Concat(nodes) => nodes.iter().map(|node| node.width(groups)).fold((0, 0), sum),
+            Node::Either(nodes) => {
+                nodes.iter().map(|node| node.width(groups)).reduce(span).unwrap_or_default()
+            }
+            Node::BackReference(group) => groups.get(*group as usize).copied().flatten().unwrap_or_default(),
+            Node::Condition { yes, no, .. } => span(yes.width(groups), no.width(groups)),
+        }
     }
 }
 

@@ -1,0 +1,353 @@
+//! The walk over expressions: `await`, `yield`, `:=`, comprehensions, stars and targets.
+
+use ruff_python_ast::{self as ast, Expr, ExprContext};
+use ruff_text_size::{Ranged, TextRange};
+
+use super::scope::{self, Kind};
+use super::walk::Walk;
+
+/// CPython's `sys.int_info.default_max_str_digits`.
+const DIGITS: usize = 4300;
+
+impl<'a> Walk<'a> {
+    /// A target that must not be a lone star.
+    pub(super) fn target(&mut self, target: &'a Expr) {
+        if let Expr::Starred(starred) = target {
+            self.wrong(starred.range, "starred assignment target must be in a list or tuple");
+            self.expression(&starred.value);
+        } else {
+            self.expression(target);
+        }
+    }
+
+    pub(super) fn expression(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::BoolOp(boolean) => self.all(&boolean.values),
+            Expr::Named(named) => self.named(named),
+            Expr::BinOp(binary) => {
+                self.expression(&binary.left);
+                self.expression(&binary.right);
+            }
+            Expr::UnaryOp(unary) => self.expression(&unary.operand),
+            Expr::Lambda(lambda) => self.lambda(lambda),
+            Expr::If(choice) => {
+                self.expression(&choice.test);
+                self.expression(&choice.body);
+                self.expression(&choice.orelse);
+            }
+            Expr::Dict(dict) => {
+                for item in &dict.items {
+                    item.key.iter().for_each(|key| self.expression(key));
+                    self.expression(&item.value);
+                }
+            }
+            Expr::Set(set) => self.elements(&set.elts),
+            Expr::ListComp(list) => {
+                self.comprehension(list.range, "list comprehension", &[&list.elt], &list.generators);
+            }
+            Expr::SetComp(set) => {
+                self.comprehension(set.range, "set comprehension", &[&set.elt], &set.generators);
+            }
+            Expr::DictComp(dict) => {
+                let parts: Vec<&Expr> = dict.key.iter().map(|key| &**key).chain([&*dict.value]).collect();
+                self.comprehension(dict.range, "dict comprehension", &parts, &dict.generators);
+            }
+            Expr::Generator(generator) => {
+                self.comprehension(generator.range, GENERATOR, &[&generator.elt], &generator.generators);
+            }
+            Expr::Await(awaited) => {
+                self.awaits(awaited.range);
+                self.expression(&awaited.value);
+            }
+            Expr::Yield(given) => {
+                self.yields(given.range, "yield");
+                given.value.iter().for_each(|value| self.expression(value));
+            }
+            Expr::YieldFrom(given) => {
+                if self.compiled && self.scopes.here().kind == (Kind::Function { is_async: true }) {
+                    self.wrong(given.range, "'yield from' inside async function");
+                }
+                self.yields(given.range, "yield");
+                self.expression(&given.value);
+            }
+            Expr::Compare(compare) => {
+                self.expression(&compare.left);
+                self.all(&compare.comparators);
+            }
+            Expr::Call(call) => {
+                self.expression(&call.func);
+                self.arguments(&call.arguments);
+            }
+            Expr::FString(string) => {
+                for part in string.value.iter() {
+                    if let ast::FStringPart::FString(string) = part {
+                        self.interpolated(&string.elements, 0);
+                    }
+                }
+            }
+            Expr::TString(string) => {
+                string.value.iter().for_each(|part| self.interpolated(&part.elements, 0))
+            }
+            Expr::NumberLiteral(number) => self.number(number),
+            Expr::Attribute(attribute) => {
+                if attribute.ctx == ExprContext::Store {
+                    self.debug(&attribute.attr, attribute.range);
+                }
+                self.expression(&attribute.value);
+            }
+            Expr::Subscript(subscript) => {
+                self.expression(&subscript.value);
+                match &*subscript.slice {
+                    Expr::Starred(starred) => self.expression(&starred.value),
+                    slice => self.expression(slice),
+                }
+            }
+            Expr::Starred(starred) => {
+                if self.compiled {
+                    self.wrong(starred.range, "can't use starred expression here");
+                }
+                self.expression(&starred.value);
+            }
+            Expr::Name(name) => self.name(name),
+            Expr::List(list) => self.sequence(&list.elts, list.ctx, list.range),
+            Expr::Tuple(tuple) => self.sequence(&tuple.elts, tuple.ctx, tuple.range),
+            Expr::Slice(slice) => {
+                slice
+                    .lower
+                    .iter()
+                    .chain(&slice.upper)
+                    .chain(&slice.step)
+                    .for_each(|part| self.expression(part));
+            }
+            Expr::StringLiteral(_)
+            | Expr::BytesLiteral(_)
+            | Expr::BooleanLiteral(_)
+            | Expr::NoneLiteral(_)
+            | Expr::EllipsisLiteral(_)
+            | Expr::IpyEscapeCommand(_) => {}
+        }
+    }
+
+    fn all(&mut self, expressions: &'a [Expr]) {
+        expressions.iter().for_each(|expression| self.expression(expression));
+    }
+
+    /// Where stars are at home.
+    fn elements(&mut self, elements: &'a [Expr]) {
+        for element in elements {
+            match element {
+                Expr::Starred(starred) => self.expression(&starred.value),
+                plain => self.expression(plain),
+            }
+        }
+    }
+
+    fn sequence(&mut self, elements: &'a [Expr], context: ExprContext, range: TextRange) {
+        if context == ExprContext::Store {
+            let mut stars = elements.iter().enumerate().filter(|(_, element)| element.is_starred_expr());
+            let first = stars.next().map(|(at, _)| at);
+            if stars.next().is_some() {
+                self.wrong(range, "multiple starred expressions in assignment");
+            } else if first.is_some_and(|before| before >= 256) {
+                self.wrong(range, "too many expressions in star-unpacking assignment");
+            }
+        }
+        if context == ExprContext::Del { self.all(elements) } else { self.elements(elements) }
+    }
+
+    fn name(&mut self, name: &'a ast::ExprName) {
+        match name.ctx {
+            ExprContext::Load | ExprContext::Invalid => {
+                let noted = self.scopes.note(&name.id, scope::USED);
+                self.noted(name.range, noted);
+            }
+            ExprContext::Store | ExprContext::Del => {
+                self.name_in(&name.id, name.ctx, name.range);
+                let noted = self.scopes.note(&name.id, scope::BOUND);
+                self.noted(name.range, noted);
+            }
+        }
+    }
+
+    fn name_in(&mut self, name: &str, context: ExprContext, range: TextRange) {
+        match context {
+            ExprContext::Store => self.debug(name, range),
+            ExprContext::Del if name == "__debug__" && self.minor >= 9 => {
+                self.wrong(range, "cannot delete __debug__");
+            }
+            _ => {}
+        }
+    }
+
+    fn named(&mut self, named: &'a ast::ExprNamed) {
+        let here = self.scopes.here();
+        let (kind, iterables) = (here.kind, here.iterables);
+        self.refused(kind, named.range, "named expression");
+        if iterables > 0 {
+            self.wrong(
+                named.range,
+                "assignment expression cannot be used in a comprehension iterable expression",
+            );
+        }
+        if let (Kind::Comprehension { .. }, Expr::Name(name)) = (kind, &*named.target) {
+            let extended = self.scopes.extend(&name.id);
+            self.noted(named.range, extended);
+            self.expression(&named.value);
+            self.debug(&name.id, name.range);
+        } else {
+            self.expression(&named.value);
+            self.expression(&named.target);
+        }
+    }
+
+    /// What may not be where types are written.
+    fn refused(&mut self, kind: Kind, range: TextRange, what: &str) {
+        match kind {
+            Kind::Annotation(place) => self.wrong(range, format!("{what} cannot be used within {place}")),
+            Kind::Generic => {
+                self.wrong(range, format!("{what} cannot be used within the definition of a generic"));
+            }
+            _ => {}
+        }
+    }
+
+    fn awaits(&mut self, range: TextRange) {
+        let scope = self.scopes.here_mut();
+        scope.coroutine = true;
+        let kind = scope.kind;
+        self.refused(kind, range, "await expression");
+        if !self.compiled {
+            return;
+        }
+        match kind {
+            Kind::Module | Kind::Class => self.wrong(range, "'await' outside function"),
+            Kind::Function { is_async: false } | Kind::Lambda => {
+                self.wrong(range, "'await' outside async function")
+            }
+            _ => {}
+        }
+    }
+
+    fn yields(&mut self, range: TextRange, what: &str) {
+        let scope = self.scopes.here_mut();
+        scope.yields = true;
+        let kind = scope.kind;
+        self.refused(kind, range, &format!("{what} expression"));
+        match kind {
+            Kind::Module | Kind::Class if self.compiled => self.wrong(range, "'yield' outside function"),
+            Kind::Comprehension { name, .. } => self.wrong(range, format!("'yield' inside {name}")),
+            _ => {}
+        }
+        self.mixed();
+    }
+
+    fn lambda(&mut self, lambda: &'a ast::ExprLambda) {
+        if let Some(parameters) = &lambda.parameters {
+            self.defaults(parameters);
+        }
+        self.scopes.enter(Kind::Lambda, None);
+        if let Some(parameters) = &lambda.parameters {
+            self.parameters(parameters);
+        }
+        self.expression(&lambda.body);
+        self.scopes.leave();
+    }
+
+    fn comprehension(
+        &mut self,
+        range: TextRange,
+        name: &'static str,
+        parts: &[&'a Expr],
+        generators: &'a [ast::Comprehension],
+    ) {
+        let Some(first) = generators.first() else { return };
+        let generator = name == GENERATOR;
+        self.iterable(&first.iter);
+        let outer = self.scopes.here();
+        let (around, inside_coroutine) = (outer.kind, outer.coroutine);
+        self.scopes.enter(Kind::Comprehension { generator, name }, None);
+        for (at, each) in generators.iter().enumerate() {
+            self.scopes.here_mut().coroutine |= each.is_async;
+            self.scopes.here_mut().iterating = true;
+            self.target(&each.target);
+            self.scopes.here_mut().iterating = false;
+            if at > 0 {
+                self.iterable(&each.iter);
+            }
+            self.all(&each.ifs);
+        }
+        for part in parts {
+            match part {
+                // PEP 798; the parser knows since when.
+                Expr::Starred(starred) => self.expression(&starred.value),
+                part => self.expression(part),
+            }
+        }
+        let coroutine = self.scopes.here().coroutine;
+        self.scopes.leave();
+        if !coroutine || generator {
+            return;
+        }
+        let fine = match around {
+            Kind::Function { is_async } => is_async,
+            // Before 3.11 the one around had to be asynchronous already.
+            Kind::Comprehension { .. } => self.minor >= 11 || inside_coroutine,
+            _ => false,
+        };
+        if !fine && self.compiled {
+            self.wrong(range, "asynchronous comprehension outside of an asynchronous function");
+        }
+        if self.minor >= 11 {
+            self.scopes.here_mut().coroutine = true;
+        }
+    }
+
+    fn iterable(&mut self, iterable: &'a Expr) {
+        self.scopes.here_mut().iterables += 1;
+        self.expression(iterable);
+        self.scopes.here_mut().iterables -= 1;
+    }
+
+    pub(super) fn arguments(&mut self, arguments: &'a ast::Arguments) {
+        self.elements(&arguments.args);
+        let mut seen = std::collections::HashSet::new();
+        for keyword in &arguments.keywords {
+            if let Some(name) = &keyword.arg
+                && self.compiled
+            {
+                self.debug(name, name.range);
+                if !seen.insert(name.as_str()) {
+                    self.wrong(keyword.range, format!("keyword argument repeated: {name}"));
+                }
+            }
+            self.expression(&keyword.value);
+        }
+    }
+
+    fn interpolated(&mut self, elements: &'a [ast::InterpolatedStringElement], nested: u32) {
+        for element in elements {
+            if let ast::InterpolatedStringElement::Interpolation(element) = element {
+                if nested > if self.minor < 12 { 1 } else { 2 } {
+                    self.wrong(element.range, "f-string: expressions nested too deeply");
+                }
+                self.expression(&element.expression);
+                if let Some(format) = &element.format_spec {
+                    self.interpolated(&format.elements, nested + 1);
+                }
+            }
+        }
+    }
+
+    fn number(&mut self, number: &ast::ExprNumberLiteral) {
+        let text = &self.source[number.range()];
+        let decimal = number.value.is_int() && !text.starts_with("0");
+        if decimal && text.len() > DIGITS && text.bytes().filter(u8::is_ascii_digit).count() > DIGITS {
+            self.wrong(
+                number.range,
+                format!("exceeds the limit ({DIGITS} digits) for integer string conversion"),
+            );
+        }
+    }
+}
+
+const GENERATOR: &str = "generator expression";

@@ -1,0 +1,193 @@
+//! What the parser lets through and CPython's grammar does not.
+
+use ruff_python_ast::visitor::source_order::{SourceOrderVisitor, walk_expr, walk_stmt};
+use ruff_python_ast::{self as ast, Expr, Stmt};
+use ruff_python_parser::{
+    InterpolatedStringErrorType, LexicalErrorType, ParseError, ParseErrorType, Parsed,
+    UnsupportedSyntaxError, UnsupportedSyntaxErrorKind,
+};
+use ruff_text_size::{Ranged, TextRange};
+
+/// An error of the parser where CPython has none: it wants an exception between `raise` and `;`.
+pub(super) fn tolerated(error: &ParseError, text: &str) -> bool {
+    let start = error.start().to_usize();
+    error.error == ParseErrorType::ExpectedExpression && text[start..].starts_with(';') && {
+        let before = text[..start].trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']);
+        let word = before.strip_suffix("raise");
+        word.is_some_and(|before| {
+            !before.ends_with(|char: char| char.is_alphanumeric() || char == '_' || char == '.')
+        })
+    }
+}
+
+/// In 3.12 and 3.13 the format of a single-quoted f-string may have line breaks; the parser does not take them, but takes blanks.
+pub(super) fn without_line_breaks(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> Option<String> {
+    if !(12..14).contains(&minor) {
+        return None;
+    }
+    let kind = InterpolatedStringErrorType::NewlineInFormatSpec;
+    let (lexed, parsed_as) = (
+        ParseErrorType::Lexical(LexicalErrorType::FStringError(kind.clone())),
+        ParseErrorType::FStringError(kind),
+    );
+    let error = parsed.errors().iter().find(|error| error.error == lexed || error.error == parsed_as)?;
+    let at = error.end().to_usize();
+    let rest = &text[at..];
+    let width = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with(['\n', '\r'])) };
+    let blanks = &"  "[..width];
+    (width > 0).then(|| [&text[..at], blanks, &rest[width..]].concat())
+}
+
+/// What the parser says of another version, where CPython's of that version has it.
+pub(super) fn had(error: &UnsupportedSyntaxError, text: &str) -> bool {
+    // `with (a, b):` was a tuple. With an `as` in it, the tree says so.
+    error.kind == UnsupportedSyntaxErrorKind::ParenthesizedContextManager
+        && !text[error.range()].contains(" as ")
+}
+
+/// Errors of a tree that the parser took.
+pub(super) fn check(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> Vec<(TextRange, String)> {
+    let known = parsed.unsupported_syntax_errors().iter().map(Ranged::range).collect();
+    let mut visitor = Grammar { minor, text, known, found: Vec::new() };
+    visitor.visit_body(parsed.suite());
+    visitor.found
+}
+
+struct Grammar<'a> {
+    minor: u8,
+    text: &'a str,
+    /// Where the parser has already told that the version does not know it.
+    known: Vec<TextRange>,
+    found: Vec<(TextRange, String)>,
+}
+
+impl Grammar<'_> {
+    fn wrong(&mut self, range: TextRange, message: impl Into<String>) {
+        self.found.push((range, message.into()));
+    }
+
+    fn since(&mut self, range: TextRange, minor: u8, what: &str) {
+        let version = self.minor;
+        if version < minor && !self.known.iter().any(|known| known.start() == range.start()) {
+            self.wrong(
+                range,
+                format!("cannot use {what} on Python 3.{version} (syntax was added in Python 3.{minor})"),
+            );
+        }
+    }
+
+    /// `yield < x` would be a comparison of a `yield` without parentheses.
+    fn bare_yield(&mut self, left: &Expr, whole: TextRange) {
+        if matches!(left, Expr::Yield(_) | Expr::YieldFrom(_)) && left.start() == whole.start() {
+            self.wrong(whole, "invalid syntax");
+        }
+    }
+
+    /// `x[a := 1]`: the parser knows that 3.8 had it not, but neither had 3.9.
+    fn before_310(&mut self, expression: &Expr) {
+        let Expr::Subscript(subscript) = expression else { return };
+        let parts = match &*subscript.slice {
+            Expr::Tuple(tuple) if !tuple.parenthesized => &*tuple.elts,
+            slice => std::slice::from_ref(slice),
+        };
+        for part in parts.iter().filter(|part| part.is_named_expr()) {
+            let before = self.text[..part.start().to_usize()].trim_end();
+            if !before.ends_with('(') {
+                self.since(part.range(), 10, "`:=` without parentheses here");
+            }
+        }
+    }
+
+    /// What 3.8 had not yet.
+    fn before_39(&mut self, statement: &Stmt) {
+        match statement {
+            Stmt::With(with) => {
+                let named = with.items.iter().any(|item| item.optional_vars.is_some());
+                let Some(first) = with.items.first() else { return };
+                if named && self.text[TextRange::new(with.start(), first.start())].contains('(') {
+                    self.since(first.range, 9, "parentheses within a `with` statement");
+                }
+            }
+            Stmt::FunctionDef(ast::StmtFunctionDef { decorator_list: decorators, .. })
+            | Stmt::ClassDef(ast::StmtClassDef { decorator_list: decorators, .. }) => {
+                for decorator in decorators {
+                    let text = self.text[decorator.range].trim_start_matches(['@', ' ', '\t']);
+                    if text.starts_with('(') {
+                        self.since(decorator.range, 9, "an expression in parentheses as a decorator");
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `f"…"` is no literal.
+    fn literal(&mut self, pattern: &ast::Pattern) {
+        let mut values: Vec<&Expr> = Vec::new();
+        match pattern {
+            ast::Pattern::MatchValue(value) => values.push(&value.value),
+            ast::Pattern::MatchMapping(mapping) => values.extend(&mapping.keys),
+            _ => {}
+        }
+        for value in values {
+            if matches!(value, Expr::FString(_) | Expr::TString(_)) {
+                self.wrong(value.range(), "patterns may only match literals and attribute lookups");
+            }
+        }
+    }
+}
+
+impl<'a> SourceOrderVisitor<'a> for Grammar<'_> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if let Stmt::Match(matching) = statement {
+            self.since(TextRange::at(matching.start(), 5.into()), 10, "`match` statement");
+        }
+        if self.minor < 9 {
+            self.before_39(statement);
+        }
+        walk_stmt(self, statement);
+    }
+
+    fn visit_pattern(&mut self, pattern: &'a ast::Pattern) {
+        self.literal(pattern);
+        if let ast::Pattern::MatchSequence(sequence) = pattern {
+            for pair in sequence.patterns.windows(2) {
+                let between = TextRange::new(pair[0].end(), pair[1].start());
+                if !self.text[between].contains(',') {
+                    self.wrong(pair[1].range(), "invalid syntax");
+                }
+            }
+        }
+        ast::visitor::source_order::walk_pattern(self, pattern);
+    }
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Compare(compare) => self.bare_yield(&compare.left, compare.range),
+            Expr::BinOp(binary) => self.bare_yield(&binary.left, binary.range),
+            Expr::BoolOp(boolean) => {
+                if let Some(first) = boolean.values.first() {
+                    self.bare_yield(first, boolean.range);
+                }
+            }
+            Expr::If(choice) => self.bare_yield(&choice.body, choice.range),
+            Expr::Attribute(attribute) => self.bare_yield(&attribute.value, attribute.range),
+            Expr::Call(call) => {
+                self.bare_yield(&call.func, call.range());
+                if let [Expr::Generator(generator)] = &*call.arguments.args
+                    && !generator.parenthesized
+                    && generator.elt.is_named_expr()
+                    && generator.elt.start() == generator.start()
+                {
+                    self.since(generator.range, 9, "`:=` without parentheses in the generator of a call");
+                }
+            }
+            Expr::Subscript(subscript) => self.bare_yield(&subscript.value, subscript.range),
+            _ => {}
+        }
+        if self.minor == 9 {
+            self.before_310(expression);
+        }
+        walk_expr(self, expression);
+    }
+}

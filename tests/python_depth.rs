@@ -1,0 +1,152 @@
+//! A million of anything: refused or clean, in little memory and little time, and never the end of the process.
+//!
+//! Each text is compiled in a process of its own, this same test program, with a bound on its memory.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dagsync::check::python::compile;
+use dagsync::check::target::Python;
+use support::wait::holds_within;
+
+const MILLION: usize = 1_000_000;
+/// Kibibytes that may be resident.
+const MEMORY: u64 = 400 << 10;
+/// In a debug build, on a machine that builds; a build that ships takes a tenth.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Names the text that the child compiles.
+const CHILD: &str = "DAGSYNC_TEST_NESTED";
+
+/// Before, what is there a million times, and after.
+const TEXTS: &[(&str, &str, &str)] = &[
+    ("", "(", ""),
+    ("", "[", ""),
+    ("", "{", ""),
+    ("", "f(", ""),
+    ("", ")", ""),
+    ("a", ".a", ""),
+    ("a", "()", ""),
+    ("a", "[0]", ""),
+    ("a", "+a", ""),
+    ("a", "**a", ""),
+    ("a", " and a", ""),
+    ("a", "<a", ""),
+    ("a", " if a else a", ""),
+    ("", "not ", "a"),
+    ("", "-", "a"),
+    ("", "*", "a"),
+    ("", "await ", "a"),
+    ("", "yield ", "a"),
+    ("", "yield from ", "a"),
+    ("", "lambda: ", "a"),
+    ("", "lambda a=", "1"),
+    ("", "a, ", ""),
+    ("", "a = ", "a"),
+    ("", "a := ", "a"),
+    ("", "a; ", ""),
+    ("", "'a' ", ""),
+    ("", "f'{a}' ", ""),
+    ("", "f'{", ""),
+    ("", "f\"{a:", ""),
+    ("", "@a\n", "def f(): pass\n"),
+    ("if a:\n pass\n", "elif a:\n pass\n", ""),
+    ("", "if a: ", ""),
+    ("", "match a: ", ""),
+    ("", "else: ", ""),
+    ("", "async ", ""),
+    ("", "return ", ""),
+    ("", "type a = ", ""),
+    ("", "->", ""),
+    ("", ".", ""),
+    ("", ":", ""),
+    ("", "\\\n", ""),
+    ("", "\n", ""),
+    ("", "(\nif a:", ""),
+    ("match a:\n case 1", "|1", ": pass\n"),
+    ("match a:\n case a", ".a", ": pass\n"),
+    ("[a", " for a in a", "]"),
+    ("[a for a in a", " if a", "]"),
+    ("with a", ", a", ": pass\n"),
+    ("a[", ":", "]"),
+    ("", "\"", ""),
+    ("", "\t", "a"),
+    ("", "$", ""),
+    ("def f(", "*a, ", "): pass\n"),
+    ("f(", "*a, ", ")"),
+];
+
+#[test]
+fn a_million_of_anything_neither_kills_nor_stalls() {
+    if let Some(at) = std::env::var(CHILD).ok().and_then(|at| at.parse::<usize>().ok()) {
+        return child(TEXTS[at]);
+    }
+    for (at, text) in TEXTS.iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_million_of_anything_neither_kills_nor_stalls", "--nocapture"]);
+        command.env(CHILD, at.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let ended = holds_within(PATIENCE, || child.try_wait().unwrap().is_some());
+        if !ended {
+            let _ = child.kill();
+        }
+        let output = child.wait_with_output().unwrap();
+        let (said, cried) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(ended, "{text:?} takes longer than {PATIENCE:?}");
+        assert!(output.status.success(), "{text:?}: {said}{cried}");
+        let peak = said.lines().find_map(|line| line.strip_prefix("peak ")?.parse::<u64>().ok());
+        let peak = peak.unwrap_or_else(|| panic!("{text:?}: {said}"));
+        println!("{text:?}: {} MiB, {:?}", peak >> 10, started.elapsed());
+        assert!(peak < MEMORY, "{text:?}: {peak} KiB");
+    }
+}
+
+fn child((before, unit, after): (&str, &str, &str)) {
+    // No more than the 10 MiB of which a file is not parsed at all.
+    let count = MILLION.min((9 << 20) / unit.len());
+    let text = [before, &unit.repeat(count), after].concat();
+    let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |tree, _| tree.body.len());
+    for issue in &issues {
+        assert!(issue.line as usize <= count * 2 + 3 && issue.column as usize <= text.len() + 1, "{issue:?}");
+    }
+    assert!(looked.is_some() || !issues.is_empty());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    println!("\npeak {}", peak.trim().trim_end_matches(" kB"));
+}
+
+#[test]
+fn what_cpython_still_compiles_is_not_too_deep() {
+    for (before, unit, count) in [
+        ("a", "+a", 9990),
+        ("a", ".a", 9990),
+        ("a", "()", 9990),
+        ("a", "**a", 2980),
+        ("a", " if a else a", 5960),
+        ("a", " and a", 60_000),
+        ("a", "<a", 60_000),
+    ] {
+        let text = format!("{before}{}\n", unit.repeat(count));
+        let (issues, looked) =
+            compile(text.as_bytes(), Python { minor: 13 }, |tree, _| tree.clone().body.len());
+        assert_eq!((issues, looked), (Vec::new(), Some(1)), "{unit}");
+    }
+    for (unit, count) in [("not ", 5960), ("-", 5960), ("lambda: ", 2980)] {
+        let text = format!("{}a\n", unit.repeat(count));
+        let (issues, _) = compile(text.as_bytes(), Python { minor: 13 }, |_, _| ());
+        assert_eq!(issues, Vec::new(), "{unit}");
+    }
+}
+
+#[test]
+fn a_file_too_large_is_told_and_not_parsed() {
+    let text = "a = 1\n".repeat((11 << 20) / 6);
+    let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |_, _| ());
+    assert!(looked.is_none() && issues[0].message.contains("too large"), "{issues:?}");
+    let text = "# a comment of a file that is a little large\n".repeat(25_000);
+    let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |_, _| ());
+    assert!(looked.is_some() && issues[0].code.name() == "large-file", "{issues:?}");
+}
