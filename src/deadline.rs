@@ -125,6 +125,11 @@ impl Deadline {
             () = tokio::time::sleep_until(self.at.into()) => Err(Expired::TimedOut(self.timeout)),
         }
     }
+
+    /// The same, for code that is not async. `work` runs beside the runtime, which wakes it; not from within another one.
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Expired> {
+        self.runtime.block_on(self.bound(work))
+    }
 }
 
 impl Drop for Deadline {

@@ -61,7 +61,7 @@ fn run(inputs: &Inputs) -> anyhow::Result<u8> {
     if let Some(address) = app.local_addr() {
         tracing::info!(%address, "probes and metrics are served");
     }
-    let _reaper = pid1::spawn(&pid1::Children::new()).context("cannot watch for children")?;
+    let _reaper = pid1::spawn(app.children()).context("cannot watch for children")?;
     // Before anything runs: as process 1, a signal without a handler is lost.
     let messages = app.sender();
     let _signals = signals::listen(sync_on_signal, move |event| {

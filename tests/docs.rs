@@ -139,6 +139,15 @@ fn flags_and_variables_in_the_documents_exist() {
         "--only",
         "--quick",
         "DAGSYNC_BENCH_BINARY",
+        // What a check command is given, and what ours takes.
+        "DAGSYNC_SOURCE",
+        "DAGSYNC_COMMIT",
+        "DAGSYNC_REF",
+        "--strict",
+        "--format",
+        "--folder",
+        "--seconds",
+        "--memory-mib",
     ];
     let mut unknown = Vec::new();
     for page in pages() {

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::locks::Locks;
+use super::pid1::Children;
 use super::source::Parts;
 use super::status::{Board, Window};
 use super::watch::{Wake, Watch};
@@ -42,6 +43,7 @@ pub struct App {
     messages: Sender<Message>,
     inbox: Receiver<Message>,
     parts: MakeParts,
+    children: Children,
 }
 
 /// Why the process ends.
@@ -91,7 +93,8 @@ impl App {
             gate: Box::new(Checker::new(config.check.clone())),
             announcer: Box::new(hooks::Nobody),
         });
-        Ok(App { config, metrics: Metrics::new(), server, runtime, messages, inbox, parts })
+        let children = Children::new();
+        Ok(App { config, metrics: Metrics::new(), server, runtime, messages, inbox, parts, children })
     }
 
     /// The same with another gate and other listeners; made for each source, and again when its pass panicked.
@@ -104,6 +107,11 @@ impl App {
         self.messages.clone()
     }
 
+    /// The child processes that it will wait for: whoever reaps orphans leaves them alone.
+    pub fn children(&self) -> &Children {
+        &self.children
+    }
+
     /// Where probes and metrics are served.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(|(_, address)| *address)
@@ -111,7 +119,7 @@ impl App {
 
     /// Starts everything.
     pub fn spawn(self) -> io::Result<Running> {
-        let App { config, metrics, server, runtime, messages, inbox, parts } = self;
+        let App { config, metrics, server, runtime, messages, inbox, parts, children } = self;
         let board = Board::default();
         let events = messages.clone();
         let shared = Shared {
@@ -121,6 +129,7 @@ impl App {
             // Nobody listens any more when the process is on its way out.
             events: Arc::new(move |event| drop(events.send(Message::Worker(event)))),
             parts,
+            children,
             one_time: config.process.one_time,
             on_locked: config.process.on_locked,
         };

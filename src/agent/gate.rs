@@ -57,7 +57,8 @@ impl Pass<'_> {
         let report = self.judge(objects, commit, (listing, converter), before);
         let found = report.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
         self.source.metrics.checked(start.elapsed(), found);
-        tell(&report);
+        tell(&report.findings);
+        self.findings.clone_from(&report.findings);
         let Verdict::Reject { because, reason } = report.verdict else {
             self.source.state.held = None;
             return None;
@@ -66,7 +67,7 @@ impl Pass<'_> {
     }
 
     /// Remembers that a revision is held back.
-    fn hold(&mut self, commit: ObjectId, target: &Target, because: &str, reason: &str) -> Held {
+    pub(super) fn hold(&mut self, commit: ObjectId, target: &Target, because: &str, reason: &str) -> Held {
         self.source.metrics.rejected(because);
         let held = Held {
             commit: commit.to_string(),
@@ -157,8 +158,8 @@ impl Pass<'_> {
 }
 
 /// The findings, one event each, the worst first and not too many.
-fn tell(report: &Report) {
-    let mut findings: Vec<&Finding> = report.findings.iter().collect();
+pub(super) fn tell(all: &[Finding]) {
+    let mut findings: Vec<&Finding> = all.iter().collect();
     findings.sort_by_key(|finding| Reverse(finding.severity));
     for Finding { path, issue, severity } in findings.iter().take(TOLD) {
         let (path, line, code) = (path.to_string(), issue.line, issue.code.name());

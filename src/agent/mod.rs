@@ -5,11 +5,13 @@
 
 pub mod app;
 mod care;
+mod child;
 mod failure;
 mod fetch;
 mod files;
 mod gate;
 mod locks;
+mod own_check;
 pub mod pass;
 pub mod pid1;
 mod reload;

@@ -12,9 +12,11 @@ use gix::bstr::ByteSlice as _;
 use gix::{ObjectId, oid};
 
 use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
+use super::own_check::Staged;
 use super::resolve::Target;
 use super::retire::Compaction;
 use super::source::{self, Live, Source};
+use crate::check::Finding;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
@@ -80,8 +82,14 @@ pub(super) struct Facts {
 
 /// Runs one pass of `source`.
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
-    let mut pass =
-        Pass { took: HashMap::new(), bytes: 0, known: Known::default(), deadline: deadline.clone(), source };
+    let mut pass = Pass {
+        took: HashMap::new(),
+        bytes: 0,
+        known: Known::default(),
+        findings: Vec::new(),
+        deadline: deadline.clone(),
+        source,
+    };
     let outcome = pass.run();
     match &outcome {
         Ok(Outcome::Unchanged | Outcome::Published(_) | Outcome::Held(_)) => {}
@@ -105,6 +113,8 @@ pub(super) struct Pass<'a> {
     pub(super) bytes: u64,
     /// Sizes of what came just now, which the walk asks for.
     pub(super) known: Known,
+    /// What was found of the revision.
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Pass<'_> {
@@ -219,6 +229,10 @@ impl Pass<'_> {
         }
         let new = New { commit, listing: &listing, converter: converter.as_ref() };
         let (tree, manifest) = self.time(Stage::Stage, |pass| pass.stage(&objects, &new, live, looked))?;
+        let staged = Staged { tree: &tree, commit, root };
+        if let Some(held) = self.time(Stage::Check, |pass| pass.ask(&objects, &staged, target))? {
+            return Ok(Outcome::Rejected(held));
+        }
         // With a converter a manifest has other sizes than the blobs.
         let passed = manifest
             .filter(|_| converter.is_none())

@@ -53,7 +53,12 @@ impl Pass<'_> {
         let rules = self.rules_of_the_gate(target);
         let source = &mut *self.source;
         // It was held back over nothing; over what is published now the answer is the same.
-        source.state.held = (commit != tip).then_some(Held { rules, ..held });
+        if commit != tip {
+            source.state.held = Some(Held { rules, ..held });
+        } else if !matches!(outcome, Outcome::Rejected(_)) {
+            // Unless the operator's own check refused it: that is remembered.
+            source.state.held = None;
+        }
         if source.state.save(&source.lock, &source.layout).is_err() {
             source.leftovers = true;
         }

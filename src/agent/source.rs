@@ -10,6 +10,7 @@ use gix::{ObjectId, oid};
 
 use super::failure::Failure;
 use super::files;
+use super::pid1::Children;
 use super::retire::Compaction;
 use crate::check::Gate;
 use crate::config::{SourceConfig, Submodules};
@@ -34,6 +35,7 @@ pub struct Source {
     pub(super) metrics: SourceMetrics,
     pub(super) gate: Box<dyn Gate>,
     pub(super) announcer: Box<dyn Announcer>,
+    pub(super) children: Children,
     /// The volume takes `a` and `A` for one name.
     pub(super) folds_case: bool,
     /// When tags were made, by their id: a tie is not asked about twice.
@@ -86,6 +88,7 @@ impl Source {
         layout: Layout,
         lock: Arc<RootLock>,
         parts: Parts,
+        children: Children,
         metrics: SourceMetrics,
     ) -> Result<Self, Failure> {
         let on_disk = |err| Failure::of(Stage::Resolve, &publish::Error::io("look at", &layout.root)(err));
@@ -107,6 +110,7 @@ impl Source {
             metrics,
             gate: parts.gate,
             announcer: parts.announcer,
+            children,
             folds_case,
             tag_dates: HashMap::new(),
             warned_shadow: None,

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::files;
 use super::locks::Locks;
 use super::pass::{self, Outcome, Report};
+use super::pid1::Children;
 use super::resolve;
 use super::schedule::{self, Next, Pace, Past};
 use super::source::{self, Parts, Source};
@@ -72,6 +73,8 @@ pub struct Shared {
     pub events: Arc<dyn Fn(Event) + Send + Sync>,
     /// The gate and the listeners of each source.
     pub parts: MakeParts,
+    /// Every child process that somebody waits for.
+    pub children: Children,
     /// One pass of every source, then done.
     pub one_time: bool,
     /// When another agent owns a root.
@@ -252,6 +255,7 @@ impl Worker {
             self.layout.clone(),
             lock,
             (self.shared.parts)(&self.config),
+            self.shared.children.clone(),
             self.metrics.clone(),
         )?;
         self.source = Some(opened);

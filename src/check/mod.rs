@@ -11,9 +11,11 @@
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
 //! - [`checker`]: the check itself.
 //! - [`verdict`]: the policy.
+//! - [`command`]: the operator's own check, which the agent runs.
 //! - [`report`]: what is written about it.
 
 pub mod checker;
+pub mod command;
 pub mod dag;
 pub mod discover;
 pub mod docs;
@@ -25,6 +27,7 @@ pub mod target;
 pub mod verdict;
 
 pub use checker::Checker;
+pub use command::OwnCheck;
 pub use finding::{Code, Finding, Issue, Severity};
 pub use snapshot::Snapshot;
 pub use target::Target;
@@ -47,6 +50,8 @@ pub struct Settings {
     pub max_removed: u8,
     /// What is done when a branch moves backward.
     pub on_rewind: OnRewind,
+    /// What is asked besides, when a revision is on disk and not yet published.
+    pub own: Option<OwnCheck>,
 }
 
 impl Default for Settings {
@@ -57,6 +62,7 @@ impl Default for Settings {
             folder: BString::default(),
             max_removed: 50,
             on_rewind: OnRewind::Warn,
+            own: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything said is held as a [`Secret`], because a URL, a git setting or a mistyped flag may carry one.
 
+mod children;
 mod env;
 mod file;
 mod flags;

@@ -238,6 +238,11 @@ impl SourceMetrics {
     /// A revision was checked: the severity and the code of each finding.
     pub fn checked<'a>(&self, took: Duration, findings: impl Iterator<Item = (&'a str, &'a str)>) {
         self.inner.checks.observe(took.as_secs_f64());
+        self.findings(findings);
+    }
+
+    /// What was found of a revision, all in all: the severity and the code of each finding.
+    pub fn findings<'a>(&self, findings: impl Iterator<Item = (&'a str, &'a str)>) {
         // What was fixed is gone from the page.
         self.inner.findings.reset();
         for (severity, code) in findings {

@@ -1,5 +1,7 @@
 //! The rows that say what a revision is checked for, and what follows.
 
+use std::time::Duration;
+
 use super::Opt;
 use crate::config::value::Kind;
 
@@ -36,4 +38,16 @@ pub(super) static CHECK: &[Opt] = &[
         .vars(&["DAGSYNC_ON_REWIND"])
         .default("warn")
         .doc("Backward: to a commit from which the published one is reached. It is known as far as the history that was fetched goes."),
+    Opt::source("check-command", Kind::Opaque, "A program of yours that is asked about every revision before it is published")
+        .vars(&["DAGSYNC_CHECK_COMMAND"])
+        .doc("Its words are split as a shell splits them, but no shell runs; the path of the new tree follows as the last argument. \
+              It runs in that folder, so paths of yours must be absolute. Any exit code but 0 is a finding `command`: the \
+              revision is held back (with `check=report` it is only told), and what is published stays. Findings in dagsync's JSON on its \
+              stdout are told too. It gets `PATH`, `HOME`, `LANG`, `TZ`, `AIRFLOW__…` and a few more variables, no credentials \
+              of dagsync's, and `DAGSYNC_SOURCE`, `DAGSYNC_COMMIT` and `DAGSYNC_REF`. It must not write to the tree."),
+    Opt::source("check-timeout", Kind::Duration { min: Duration::from_millis(10) }, "How long `check-command` may take")
+        .vars(&["DAGSYNC_CHECK_TIMEOUT"])
+        .default("60s")
+        .doc("Then it is killed with all that it started in its process group, and the pass has failed: it is tried again. \
+              `sync-timeout`, which is for the whole pass, must be longer."),
 ];

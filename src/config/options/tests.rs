@@ -96,6 +96,8 @@ const OURS: &[&str] = &[
     "check-safe-mode",
     "max-removed-dags",
     "on-rewind",
+    "check-command",
+    "check-timeout",
     "symlinks",
     "airflowignore-guard",
     "max-entries",

@@ -1,15 +1,18 @@
 //! What a source's revisions are checked for.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use gix::bstr::BString;
 
 use super::source::Reader;
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
 use crate::check::verdict::Policy;
-use crate::check::{OnRewind, Settings, Target};
+use crate::check::{OnRewind, OwnCheck, Settings, Target};
 use crate::config::value::parse_bool;
+use crate::path::absolute;
 
 impl Reader<'_> {
     pub(super) fn check(&mut self) -> Settings {
@@ -36,7 +39,42 @@ impl Reader<'_> {
                 Some("block") => OnRewind::Block,
                 _ => OnRewind::Warn,
             },
+            own: self.own_check(),
         }
+    }
+
+    fn own_check(&mut self) -> Option<OwnCheck> {
+        let timeout = self.duration("check-timeout").unwrap_or(Duration::from_secs(60));
+        let setting = self.view.get("check-command")?;
+        let text = setting.text();
+        let mut words = match shlex::split(text) {
+            None => {
+                self.wrong(
+                    &setting.origin,
+                    "a quote is not closed, or a backslash has nothing behind it",
+                    None,
+                );
+                return None;
+            }
+            Some(words) if words.first().is_none_or(String::is_empty) || text.contains('\0') => {
+                self.wrong(&setting.origin, "must name a program", None);
+                return None;
+            }
+            Some(words) => words,
+        };
+        // It runs inside of the tree: there, a relative path would be a program of the repository.
+        if words[0].contains('/') {
+            words[0] = absolute(Path::new(&words[0]), &self.around.cwd).to_string_lossy().into_owned();
+        }
+        if self.view.text("check") == Some("off") {
+            self.warnings.push(format!("{}: not used, because `check` is `off`", setting.origin));
+        } else if timeout >= self.sync_timeout() {
+            self.warnings.push(format!(
+                "{}check-timeout is not shorter than sync-timeout, which ends the whole pass first",
+                self.label
+            ));
+        }
+        Some(OwnCheck { words, timeout, environment: self.around.for_children() })
     }
 
     fn version<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {

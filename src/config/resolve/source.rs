@@ -130,7 +130,7 @@ impl Reader<'_> {
         self.view.text(name).and_then(parse_int).unwrap_or(default)
     }
 
-    fn duration(&self, name: &str) -> Option<Duration> {
+    pub(super) fn duration(&self, name: &str) -> Option<Duration> {
         self.view.text(name).and_then(|text| duration::parse(text).ok())
     }
 
@@ -271,7 +271,7 @@ impl Reader<'_> {
         }
     }
 
-    fn sync_timeout(&self) -> Duration {
+    pub(super) fn sync_timeout(&self) -> Duration {
         match u64::try_from(self.int("timeout", 0)) {
             Ok(seconds @ 1..) => Duration::from_secs(seconds),
             _ => self.duration("sync-timeout").unwrap_or(Duration::from_secs(120)),

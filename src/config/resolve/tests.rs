@@ -305,3 +305,28 @@ fn the_same_settings_compare_equal_and_others_do_not() {
     assert_eq!(file(base), file(base));
     assert_ne!(file(base), file(&format!("{base}period = '3s'\n")));
 }
+
+#[test]
+fn a_check_command_is_split_into_words_without_a_shell() {
+    let own = |args: &[&str]| source(flags(args)).check.own;
+    assert_eq!(own(&[]), None);
+    let found = own(&["--check-command=bin/check --name 'two words' \"$HOME\" a\\ b", "--check-timeout=5s"]);
+    let found = found.expect("a command");
+    assert_eq!(found.words, ["/somewhere/bin/check", "--name", "two words", "$HOME", "a b"]);
+    assert_eq!(found.timeout, Duration::from_secs(5));
+    let by_name = own(&["--check-command=ruff check"]).expect("a command");
+    assert_eq!(by_name.words, ["ruff", "check"], "looked for in PATH");
+    for wrong in ["'open CANARY", "CANARY \\", "''", "# only a comment"] {
+        let told = errors(flags(&[&format!("--check-command={wrong}")]));
+        assert!(told.contains("--check-command: ") && !told.contains("CANARY"), "{told}");
+    }
+}
+
+#[test]
+fn a_check_command_that_cannot_do_its_work_is_warned_of() {
+    let warned = |args: &[&str]| flags(args).unwrap().warnings.join("\n");
+    let command = "--check-command=true";
+    assert_eq!(warned(&[command]), "");
+    assert!(warned(&[command, "--check=off"]).contains("not used"));
+    assert!(warned(&[command, "--check-timeout=120s"]).contains("not shorter than sync-timeout"));
+}

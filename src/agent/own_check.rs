@@ -1,0 +1,199 @@
+//! The last part of **check**, after **stage**: the operator's own program looks at the tree that is to be published.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use gix::ObjectId;
+use rustix::process::Signal;
+
+use super::child;
+use super::failure::{Broken, Failure};
+use super::gate::tell;
+use super::pass::Pass;
+use super::resolve::Target;
+use crate::check::command::{findings, reason, refusal};
+use crate::check::verdict::Policy;
+use crate::check::{Finding, OwnCheck};
+use crate::error::Remedy;
+use crate::git::store::Objects;
+use crate::metrics::Stage;
+use crate::publish::retain;
+use crate::publish::state::Held;
+use crate::secret::Secret;
+use crate::tree::verify::{self, Bounds, Subject};
+
+/// How long the tree is looked at afterwards.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// The revision that is on disk and not yet published.
+pub(super) struct Staged<'a> {
+    pub(super) tree: &'a Path,
+    pub(super) commit: ObjectId,
+    pub(super) root: ObjectId,
+}
+
+impl Pass<'_> {
+    /// Asks the operator's program, if there is one. Unless the answer is `None`, the tree is gone again. A crash leaves what one
+    /// in **stage** leaves.
+    pub(super) fn ask(
+        &mut self,
+        objects: &Objects,
+        staged: &Staged<'_>,
+        target: &Target,
+    ) -> Result<Option<Held>, Broken> {
+        let source = &*self.source;
+        let settings = &source.config.check;
+        // What was let through before is only built again.
+        let asked = settings.policy != Policy::Off && source.state.of(&staged.commit).is_none();
+        let Some(own) = settings.own.clone().filter(|_| asked) else { return Ok(None) };
+        let refused = self.answer(&own, objects, staged, target);
+        match &refused {
+            Ok(None) => {}
+            Ok(Some(_)) => self.take_back(staged.tree, true),
+            Err(_) => self.take_back(staged.tree, false),
+        }
+        Ok(refused?.map(|reason| self.hold(staged.commit, target, "command", &reason)))
+    }
+
+    /// Why the program refuses the tree, if it does and that holds it back.
+    fn answer(
+        &mut self,
+        own: &OwnCheck,
+        objects: &Objects,
+        staged: &Staged<'_>,
+        target: &Target,
+    ) -> Result<Option<String>, Broken> {
+        let source = &*self.source;
+        let mut environment = own.environment.clone();
+        let ours = [
+            ("DAGSYNC_SOURCE", source.config.name.clone()),
+            ("DAGSYNC_COMMIT", staged.commit.to_string()),
+            ("DAGSYNC_REF", target.reference.clone()),
+            // Python's caches would be published with the tree.
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ];
+        environment.extend(ours.map(|(name, value)| (name.to_owned(), Secret::new(value))));
+        let mut command = child::command(&own.words, &environment, staged.tree);
+        command.arg(staged.tree);
+        let ended = child::run(&mut command, &source.children, own.timeout, &self.deadline)
+            .map_err(|err| Broken::from(no_answer(&err)))?;
+        if let Some(signal) = stopped_by(ended.status) {
+            return Err(Broken::from(Failure::new(
+                Stage::Check,
+                &format!("the check command was killed by signal {signal}"),
+                Some("somebody, or the kernel for want of memory, ended it: that is no answer"),
+                Remedy::Retry { after: None },
+            )));
+        }
+        self.is_untouched(objects, staged)?;
+        let mut told = if ended.stdout.cut { None } else { findings(&ended.stdout.bytes) };
+        let refused = (!ended.status.success()).then(|| {
+            let output = match told {
+                Some(_) => ended.stderr.bytes,
+                None => [ended.stdout.bytes, b"\n".to_vec(), ended.stderr.bytes].concat(),
+            };
+            reason(&how(ended.status), told.as_deref(), &output)
+        });
+        let found = told.get_or_insert_default();
+        found.extend(refused.as_deref().map(refusal));
+        self.found(std::mem::take(found));
+        let holds = self.source.config.check.policy == Policy::Gate;
+        Ok(refused.filter(|_| holds))
+    }
+
+    /// Tells what the program found, and what was found of the revision all in all.
+    fn found(&mut self, found: Vec<Finding>) {
+        tell(&found);
+        self.findings.extend(found);
+        self.findings.sort();
+        self.findings.dedup();
+        let all = self.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
+        self.source.metrics.findings(all);
+    }
+
+    /// A program that wrote to the tree, or a DAG file that it ran, would publish what no commit has.
+    fn is_untouched(&self, objects: &Objects, staged: &Staged<'_>) -> Result<(), Broken> {
+        let source = &*self.source;
+        let subject = Subject {
+            tree: staged.tree,
+            store: &source.layout.store,
+            commit: &staged.commit,
+            root: Some(staged.root),
+            checkout: source.config.checkout,
+            group_write: source.config.group_write,
+            holds_modes: source.holds_modes,
+            limits: &source.config.limits,
+        };
+        let bounds = Bounds { parts: 1, bytes: u64::MAX, time: LOOK };
+        let damage =
+            verify::part(&subject, objects, &mut verify::Progress::default(), bounds, &self.deadline);
+        let Some(first) = damage.first() else { return Ok(()) };
+        Err(Broken::from(Failure::new(
+            Stage::Check,
+            &format!("the check command changed the tree: {first}"),
+            Some("let it write elsewhere, or work on a copy"),
+            Remedy::Human,
+        )))
+    }
+
+    /// A tree that is not published goes. With a time-out, one that was refused is kept out of sight for the next build, as what is
+    /// past its time would be; without, there is no such place.
+    fn take_back(&mut self, tree: &Path, is_whole: bool) {
+        let source = &mut *self.source;
+        let (lock, layout, settings) = (&source.lock, &source.layout, source.settings());
+        let mut removal = retain::Removal::default();
+        let keep = is_whole && source.policy().timeout.is_some();
+        if keep && retain::park(lock, layout, tree, &settings, &mut removal) {
+            source.inherited.remove(&layout.spare_of(&settings));
+        } else {
+            retain::remove(lock, layout, tree, &mut removal);
+        }
+        source.leftovers |= !removal.failed.is_empty();
+        source.tell_removal(&removal);
+    }
+}
+
+fn no_answer(err: &child::Error) -> Failure {
+    let failure = Failure::of(Stage::Check, err);
+    let hint = match err {
+        child::Error::TooLong { .. } => Some("`--check-timeout` says how long it may take".to_owned()),
+        child::Error::Expired { .. } if failure.remedy != Remedy::Stopped => {
+            Some("`--sync-timeout` is for the whole pass, the check command included".to_owned())
+        }
+        _ => failure.hint,
+    };
+    Failure { message: format!("the check command: {}", failure.message), hint, ..failure }
+}
+
+/// The signal, if one from outside ended it. A program that crashes by itself (a DAG file may make Python do so) has answered.
+fn stopped_by(status: ExitStatus) -> Option<i32> {
+    let outside = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].map(Signal::as_raw);
+    status.signal().filter(|signal| outside.contains(signal))
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with {code}"),
+        (None, Some(signal)) => format!("crashed with signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_is_no_answer_and_a_crash_is_one() {
+        let status = ExitStatus::from_raw;
+        for signal in [9, 15] {
+            assert_eq!(stopped_by(status(signal)), Some(signal));
+        }
+        assert_eq!(stopped_by(status(11)), None);
+        assert_eq!(how(status(11)), "crashed with signal 11");
+        assert_eq!(stopped_by(status(9 << 8)), None, "an exit code");
+        assert_eq!(how(status(9 << 8)), "ended with 9");
+    }
+}

@@ -1,0 +1,182 @@
+//! The operator's own check, as values: what is to be run, and what its output says. Runs nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Code, Finding, Issue, Severity};
+use crate::log::escape;
+use crate::secret::Secret;
+
+/// A program may write more than anybody reads.
+const MOST_FINDINGS: usize = 10_000;
+/// One line for people, in characters.
+const MESSAGE: usize = 1000;
+/// What is shown of an output, escaped.
+const TAIL: usize = 4096;
+
+/// What an operator wants to be asked about every revision.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnCheck {
+    /// The program and its first arguments; never empty. The tree's path follows them.
+    pub words: Vec<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// All variables that it gets of ours. `AIRFLOW__…` may carry Airflow's own credentials.
+    pub environment: Vec<(String, Secret)>,
+}
+
+/// What an answer depends on is remembered on disk as `Debug` shows it. An argument may be a credential, so it is shown by its
+/// sum; another `PATH` after a restart asks no question again.
+impl fmt::Debug for OwnCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+        for word in &self.words {
+            hasher.update(word.as_bytes());
+            hasher.update(&[0]);
+        }
+        let sum = hasher.try_finalize().map(|sum| sum.to_string()).unwrap_or_default();
+        write!(f, "OwnCheck({sum})")
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    version: u32,
+    findings: Vec<Found>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    path: String,
+    #[serde(default)]
+    line: u32,
+    #[serde(default)]
+    column: u32,
+    severity: Option<String>,
+    code: Option<String>,
+    message: String,
+    hint: Option<String>,
+}
+
+/// The findings in an output that is our JSON; `None` if it is something else. A code that we do not know is `command`.
+pub fn findings(output: &[u8]) -> Option<Vec<Finding>> {
+    let answer: Answer = serde_json::from_slice(output).ok()?;
+    if answer.version != 1 {
+        return None;
+    }
+    let line = |text: &str| -> String { escape(text).chars().take(MESSAGE).collect() };
+    let finding = |found: &Found| {
+        let code = found.code.as_deref().and_then(Code::named).unwrap_or(Code::Command);
+        let hint = found.hint.as_deref().map(line);
+        let issue =
+            Issue { line: found.line, column: found.column, code, message: line(&found.message), hint };
+        let named = |name: &str| {
+            let all = [Severity::Warning, Severity::Error, Severity::Fatal];
+            all.into_iter().find(|severity| severity.name() == name)
+        };
+        let severity = found.severity.as_deref().and_then(named).unwrap_or(code.severity());
+        Finding { path: line(&found.path).into(), issue, severity }
+    };
+    Some(answer.findings.iter().take(MOST_FINDINGS).map(finding).collect())
+}
+
+/// The finding of a check that refused a revision as a whole.
+pub fn refusal(reason: &str) -> Finding {
+    Finding::new(".", Issue::of_file(Code::Command, reason))
+}
+
+/// Why a revision is held back, in one line: what was found, or the end of what was written.
+pub fn reason(how: &str, findings: Option<&[Finding]>, output: &[u8]) -> String {
+    let worst = findings.and_then(|all| {
+        let worst = all.iter().max_by_key(|it| it.severity)?;
+        let first = all.iter().find(|it| it.severity == worst.severity)?;
+        let line = if first.issue.line > 0 { format!(":{}", first.issue.line) } else { String::new() };
+        let more = if all.len() > 1 { format!(" (and {} more)", all.len() - 1) } else { String::new() };
+        Some(format!("{}{line}: {}{more}", first.path, first.issue.message))
+    });
+    let said = worst.unwrap_or_else(|| tail(output));
+    if said.is_empty() {
+        format!("the check command {how} and wrote nothing")
+    } else {
+        format!("the check command {how}: {said}")
+    }
+}
+
+/// The end of an output, as one line without control characters.
+fn tail(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let text = text.trim();
+    let mut room = TAIL - '…'.len_utf8();
+    let mut start = text.len();
+    for (at, c) in text.char_indices().rev() {
+        let Some(left) = room.checked_sub(escape(c.encode_utf8(&mut [0; 4])).len()) else { break };
+        (room, start) = (left, at);
+    }
+    let cut = if start > 0 { "…" } else { "" };
+    format!("{cut}{}", escape(&text[start..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_json_is_taken_for_findings() {
+        let text = br#"{"version":1,"verdict":"reject","findings":[
+            {"path":"a.py","line":3,"column":1,"severity":"warning","code":"schedule","message":"x\u001b[2J","hint":"h"},
+            {"path":"b.py","code":"house-rule","message":"no"},{"path":"c.py","severity":"nonsense","message":"y"}]}
+        "#;
+        let found = findings(text).unwrap();
+        let shown: Vec<_> = found.iter().map(|it| (it.severity, it.issue.code, it.issue.line)).collect();
+        let other = (Severity::Error, Code::Command, 0);
+        assert_eq!(shown, [(Severity::Warning, Code::Schedule, 3), other, other]);
+        assert_eq!(found[0].issue.message, "x\\u{1b}[2J");
+        for other in ["", "all is well", "{}", r#"{"version":2,"findings":[]}"#, r#"{"findings":[]}"#] {
+            assert_eq!(findings(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_worst_finding_or_the_end_of_the_output() {
+        let all = findings(
+            br#"{"version":1,"findings":[{"path":"a.py","severity":"warning","message":"w"},
+                {"path":"b.py","line":7,"message":"bad"}]}"#,
+        );
+        assert_eq!(
+            reason("ended with 1", all.as_deref(), b"log"),
+            "the check command ended with 1: b.py:7: bad (and 1 more)"
+        );
+        assert_eq!(
+            reason("ended with 2", Some(&[]), b"a\n\x1bb\n"),
+            "the check command ended with 2: a\\n\\u{1b}b"
+        );
+        assert_eq!(reason("ended with 3", None, b" \n"), "the check command ended with 3 and wrote nothing");
+    }
+
+    #[test]
+    fn the_tail_has_4_kib_at_most_whatever_is_written() {
+        for text in ["é".repeat(9000), "\u{1b}".repeat(9000), "\u{202e}x\n".repeat(9000)] {
+            let tail = tail(text.as_bytes());
+            assert!(tail.len() <= TAIL && tail.len() > TAIL - 20, "{}", tail.len());
+            assert!(!tail.contains(char::is_control) && tail.starts_with('…'));
+        }
+        assert_eq!(tail(b"\xff short"), "\u{fffd} short");
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_command_tells_commands_apart_and_shows_none() {
+        let of = |words: &[&str]| OwnCheck {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            timeout: Duration::from_secs(1),
+            environment: Vec::new(),
+        };
+        let shown = |words: &[&str]| format!("{:?}", of(words));
+        assert_eq!(shown(&["a", "b"]), shown(&["a", "b"]));
+        assert_ne!(shown(&["a", "b"]), shown(&["ab"]));
+        assert!(!shown(&["check", "--token=CANARY"]).contains("CANARY"));
+        let slow = OwnCheck { timeout: Duration::from_secs(9), ..of(&["a"]) };
+        assert_eq!(format!("{slow:?}"), shown(&["a"]), "more time makes no refusal a better one");
+    }
+}

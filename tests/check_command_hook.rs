@@ -1,0 +1,516 @@
+//! The operator's own check, by the binary and with real children: what it is given, what its answer means, and that nothing of it
+//! is left.
+
+mod support;
+mod synced;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use support::agent::{Agent, Launch};
+use support::canary::{assert_not_below, assert_not_in, canary};
+use support::observe::{address, metrics, sample};
+use support::process::{program, unproven};
+use support::wait::{PATIENCE, wait_until};
+use support::{GitServer, Repo};
+use synced::{Synced, succeeds};
+
+/// What programs need to be found.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A root with one commit published, and a folder for what checks write.
+struct World {
+    synced: Synced,
+    notes: PathBuf,
+}
+
+impl World {
+    fn new() -> World {
+        let synced = Synced::new();
+        succeeds(&synced.launch().args(["--one-time"]));
+        let notes = synced.path("notes");
+        fs::create_dir(&notes).unwrap();
+        World { synced, notes }
+    }
+
+    fn note(&self, name: &str) -> String {
+        fs::read_to_string(self.notes.join(name)).unwrap_or_default()
+    }
+
+    fn lines(&self, name: &str) -> usize {
+        self.note(name).lines().count()
+    }
+
+    /// An agent that asks this shell script, which finds the notes' folder in `$NOTES` and the tree in `$1`.
+    fn asks(&self, script: &str) -> Launch {
+        let path = self.synced.path("check.sh");
+        fs::write(&path, format!("#!/bin/sh\nNOTES='{}'\n{script}\n", self.notes.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.synced.launch().env("PATH", PATH).set("check-command", &path)
+    }
+
+    /// A new commit that a pass of this agent has to hold back; what it said.
+    #[track_caller]
+    fn holds(&self, launch: &Launch) -> String {
+        let before = self.synced.seen();
+        let finished = succeeds(&launch.clone().args(["--one-time"]));
+        assert!(finished.stderr.contains("held back: "), "{}", finished.stderr);
+        assert_eq!(self.synced.seen(), before, "what is published stays");
+        self.nothing_is_left_over();
+        finished.stderr
+    }
+
+    /// Neither files nor trees of anything but what is published.
+    #[track_caller]
+    fn nothing_is_left_over(&self) {
+        self.synced.nothing_is_left_over();
+        let trees = synced::trees(&self.synced.root);
+        assert_eq!(trees.len(), 1, "{trees:?}");
+    }
+
+    fn commit(&self, text: &str) -> String {
+        self.synced.repo.commit(&[("a.py", text)])
+    }
+}
+
+/// Whether a process is there that is no zombie.
+fn lives(pid: &str) -> bool {
+    let pid: i32 = pid.trim().parse().expect("a process id");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let zombie = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+    test_kill_process(Pid::from_raw(pid).expect("a process id")).is_ok() && !zombie
+}
+
+#[test]
+fn a_program_that_is_content_sees_the_tree_before_readers_do() {
+    let world = World::new();
+    let before = world.synced.published().expect("a first commit");
+    let after = world.commit("print(3)\n");
+    let script = r#"[ $# = 3 ] || exit 9
+        printf '%s\n' "$1" "$2" "$PWD" "$3" > "$NOTES/args"; env | sort > "$NOTES/env"
+        cat "$3/a.py" > "$NOTES/new"; readlink ROOT/repo > "$NOTES/link"; read line; echo "$?" > "$NOTES/stdin"
+        ps -o pgid= -p $$ > "$NOTES/group"; echo $$ > "$NOTES/pid""#;
+    let launch = world.asks(&script.replace("ROOT", &world.synced.root.display().to_string()));
+    let check = world.synced.path("check.sh");
+    let words = format!("{} 'two words' \"$HOME\"", check.display());
+    succeeds(&launch.set("check-command", words).args(["--one-time"]));
+    world.synced.shows(&after);
+    let tree = fs::canonicalize(world.synced.link()).unwrap();
+    let tree = tree.to_str().unwrap();
+    assert_eq!(world.note("args"), format!("two words\n$HOME\n{tree}\n{tree}\n"));
+    assert_eq!(world.note("new"), "print(3)\n");
+    assert!(world.note("link").trim().ends_with(&before), "not published yet");
+    assert_eq!(world.note("stdin"), "1\n", "nothing to read");
+    assert_eq!(world.note("group").trim(), world.note("pid").trim(), "a group of its own");
+    let env = world.note("env");
+    for line in [&format!("DAGSYNC_COMMIT={after}"), "DAGSYNC_SOURCE=repo", "DAGSYNC_REF=refs/heads/main"] {
+        assert!(env.lines().any(|it| it == line), "{line} in {env}");
+    }
+}
+
+#[test]
+fn a_refusal_is_told_remembered_and_no_failure() {
+    let world = World::new();
+    let good = world.synced.published().unwrap();
+    let launch = world.asks(
+        r#"echo x >> "$NOTES/asked"; for tree; do :; done; if grep -q bad "$tree/a.py"; then
+        printf 'looked at it\n'; printf '\033[2Jhouse rule 7\n' >&2; exit 3; fi"#,
+    );
+    let bad = world.commit("bad = 1\n");
+    let error_file = world.synced.path("error.json");
+    let args = ["--http-bind=127.0.0.1:0", "--max-failures=0"];
+    let agent = launch.clone().args(args).set("error-file", &error_file).start();
+    let address = address(&agent);
+    let rejected = || sample(address, r#"dagsync_revisions_rejected_total{reason="command",source="repo"}"#);
+    agent.wait_until("the rejection", || rejected() == Some(1.0));
+    let passes = || sample(address, r#"dagsync_passes_total{result="noop",source="repo"}"#).unwrap_or(0.0);
+    let before = passes();
+    agent.wait_until("more passes", || passes() > before + 2.0);
+    assert_eq!((rejected(), world.lines("asked")), (Some(1.0), 1), "asked and counted once");
+    assert_eq!(sample(address, r#"dagsync_consecutive_failures{source="repo"}"#), Some(0.0));
+    let page = metrics(address);
+    let finding = r#"dagsync_findings{code="command",severity="error",source="repo"} 1"#;
+    assert!(page.contains(finding), "{page}");
+    let text = fs::read_to_string(&error_file).unwrap();
+    assert!(text.contains(&bad) && text.contains("ended with 3: looked at it"), "{text}");
+    for text in [text, agent.stderr()] {
+        assert!(text.contains("house rule 7") && !text.contains('\u{1b}'), "{text}");
+    }
+    world.synced.shows(&good);
+    world.nothing_is_left_over();
+
+    // Also after a restart, until something changes: the command here.
+    drop(agent);
+    assert!(world.holds(&launch).contains("still held back"));
+    assert_eq!(world.lines("asked"), 1);
+    let words = format!("{} again", world.synced.path("check.sh").display());
+    let other = world.synced.launch().env("PATH", PATH).set("check-command", words);
+    world.holds(&other.args(["--check-timeout=50s"]));
+    assert_eq!(world.lines("asked"), 2);
+    let mended = world.commit("good = 1\n");
+    succeeds(&launch.args(["--one-time"]));
+    world.synced.shows(&mended);
+}
+
+#[test]
+fn the_reason_has_the_end_of_a_long_output() {
+    let world = World::new();
+    let launch =
+        world.asks(r#"i=0; while [ $i -lt 20000 ]; do echo "line $i of many"; i=$((i+1)); done; exit 1"#);
+    world.commit("new\n");
+    world.holds(&launch);
+    let state = fs::read_to_string(world.synced.root.join(".dagsync/state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let reason = state["held"]["reason"].as_str().expect("a reason");
+    assert!(reason.ends_with("line 19999 of many") && !reason.contains("line 1 of"), "{reason}");
+    assert!(reason.len() < 4200 && reason.len() > 4000, "{}", reason.len());
+    assert_eq!(state["held"]["because"], "command");
+}
+
+#[test]
+fn findings_in_our_json_are_told_whatever_the_exit_code() {
+    let world = World::new();
+    let json = |severity: &str| {
+        format!(
+            r#"{{"version":1,"findings":[{{"path":"dags/b.py","line":4,"severity":"{severity}","code":"schedule","message":"odd"}}]}}"#
+        )
+    };
+    let passed = world.commit("one\n");
+    let script = format!("echo noise >&2; echo '{}'", json("warning"));
+    let agent = world.asks(&script).args(["--http-bind=127.0.0.1:0", "--max-failures=0"]).start();
+    agent.wait_published(&world.synced.root, "repo", &passed);
+    let page = || metrics(address(&agent));
+    let told = r#"dagsync_findings{code="schedule",severity="warning",source="repo"} 1"#;
+    assert!(page().contains(told), "{}", page());
+    drop(agent);
+    world.commit("two\n");
+    let said = world.synced.seen();
+    let finished = succeeds(
+        &world.asks(&format!("echo noise >&2; echo '{}'; exit 1", json("error"))).args(["--one-time"]),
+    );
+    assert_eq!(world.synced.seen(), said);
+    assert!(finished.stderr.contains("ended with 1: dags/b.py:4: odd"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("noise"), "{}", finished.stderr);
+}
+
+#[test]
+fn with_report_a_refusal_is_told_and_with_off_nobody_is_asked() {
+    let world = World::new();
+    let launch = world.asks(r#"echo x >> "$NOTES/asked"; echo house rule 7; exit 1"#);
+    let first = world.commit("one\n");
+    let finished = succeeds(&launch.clone().args(["--one-time", "--check=report"]));
+    assert!(finished.stderr.contains("house rule 7"), "{}", finished.stderr);
+    world.synced.shows(&first);
+    let second = world.commit("two\n");
+    let finished = succeeds(&launch.args(["--one-time", "--check=off"]));
+    assert!(finished.stderr.contains("not used, because `check` is `off`"), "{}", finished.stderr);
+    world.synced.shows(&second);
+    assert_eq!(world.lines("asked"), 1);
+}
+
+/// The program, a child of it, and one that ignores what can be ignored: their ids are in notes.
+const SLOW: &str = r#"echo x >> "$NOTES/asked"; [ -e "$NOTES/quick" ] && exit 0
+    (trap '' TERM INT HUP; echo $$ > "$NOTES/parent"; sh -c 'trap "" TERM HUP; echo $$ > "$0/grandchild"; exec sleep 600' "$NOTES") &
+    wait"#;
+
+#[test]
+fn a_program_that_takes_too_long_is_killed_with_all_it_started_and_asked_again() {
+    let world = World::new();
+    let new = world.commit("new\n");
+    let before = world.synced.seen();
+    let launch = world.asks(SLOW).args(["--check-timeout=700ms", "--max-failures=-1", "--init-period=20ms"]);
+    let mut agent = launch.start();
+    agent.wait_until("the grandchild", || !world.note("grandchild").is_empty());
+    let first = (world.note("parent"), world.note("grandchild"));
+    agent.wait_for_text("took longer than 700ms and was killed", PATIENCE);
+    wait_until(PATIENCE, "the group to be gone", || !lives(&first.0) && !lives(&first.1));
+    assert_eq!(world.synced.seen(), before);
+    agent.wait_until("a second try", || world.lines("asked") >= 2);
+    fs::write(world.notes.join("quick"), "").unwrap();
+    agent.wait_published(&world.synced.root, "repo", &new);
+    assert!(!agent.stderr().contains("held back"), "{}", agent.stderr());
+    let last = world.note("grandchild");
+    wait_until(PATIENCE, "the last group to be gone", || !lives(&last));
+    agent.signal(Signal::TERM);
+    assert!(agent.wait_exit(PATIENCE).is_some_and(|status| status.success()));
+    world.synced.nothing_is_left_over();
+}
+
+#[test]
+fn an_agent_that_is_stopped_takes_the_program_with_it() {
+    let world = World::new();
+    let before = world.synced.seen();
+    world.commit("new\n");
+    let mut agent = world.asks(SLOW).start();
+    agent.wait_until("the grandchild", || !world.note("grandchild").is_empty());
+    let asked = Instant::now();
+    agent.signal(Signal::TERM);
+    let status = agent.wait_exit(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", agent.stderr());
+    assert!(asked.elapsed() < Duration::from_secs(4), "nobody had to be abandoned: {:?}", asked.elapsed());
+    for pid in [world.note("parent"), world.note("grandchild")] {
+        wait_until(PATIENCE, "the group to be gone", || !lives(&pid));
+    }
+    assert_eq!(world.synced.seen(), before);
+    world.nothing_is_left_over();
+}
+
+#[test]
+fn a_process_that_left_the_group_with_the_output_does_not_hold_up_the_pass() {
+    let world = World::new();
+    let new = world.commit("new\n");
+    let launch = world.asks("setsid sleep 600 & echo $! > \"$NOTES/left\"; exit 0");
+    let began = Instant::now();
+    succeeds(&launch.args(["--one-time"]));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    world.synced.shows(&new);
+    let left: i32 = world.note("left").trim().parse().unwrap();
+    // `setsid` without `--fork` has the id that the shell saw.
+    let _ = kill_process(Pid::from_raw(left).unwrap(), Signal::KILL);
+}
+
+#[test]
+fn no_credential_of_ours_reaches_the_program() {
+    let world = World::new();
+    let repo = Repo::bare(world.synced.path("served/up.git"));
+    let head = repo.commit(&[("a.py", "1\n")]);
+    let script = r#"{ env; cat /proc/$$/environ /proc/$$/cmdline | tr '\0' '\n'; } > "$NOTES/seen""#;
+    let base = world.asks(script).set("link", "served").args(["--one-time"]).env("LC_ALL", "C.UTF-8");
+    let base = base.env("AIRFLOW__CORE__PARALLELISM", "3");
+    for way in ["file", "variable", "address"] {
+        let [secret, other] = [canary(), canary()];
+        let server = GitServer::over(world.synced.path("served")).account("ada", &secret).start();
+        let url = server.url("up.git");
+        let root = world.synced.path(&format!("root of {way}"));
+        let base = base
+            .clone()
+            .set("root", &root)
+            .env("GITSYNC_GIT_CONFIG", format!("http.userAgent:{other}"))
+            .env("AWS_SECRET_ACCESS_KEY", &other)
+            .env("AIRFLOW_CONN_DB", &other);
+        let launch = match way {
+            "file" => {
+                let file = world.synced.path("password");
+                fs::write(&file, &secret).unwrap();
+                base.set("repo", url).set("username", "ada").set("password-file", file)
+            }
+            "variable" => {
+                base.set("repo", url).env("GITSYNC_USERNAME", "ada").env("GITSYNC_PASSWORD", &secret)
+            }
+            _ => base.set("repo", server.url_with("ada", &secret, "up.git")),
+        };
+        fs::write(world.notes.join("seen"), "").unwrap();
+        succeeds(&launch);
+        let seen = world.note("seen");
+        assert!(seen.contains(&format!("DAGSYNC_COMMIT={head}")), "{way}: {seen}");
+        [&secret, &other].iter().for_each(|it| assert_not_in(it, way, &seen));
+        assert_not_below(&secret, &root);
+        let name = |line: &'_ str| Some(line.split_once('=')?.0.to_owned());
+        let names: BTreeSet<String> = seen.lines().filter_map(name).collect();
+        let ours = names.iter().filter(|name| name.starts_with("DAGSYNC") || name.starts_with("GIT"));
+        let ours: Vec<&str> = ours.map(String::as_str).collect();
+        assert_eq!(ours, ["DAGSYNC_COMMIT", "DAGSYNC_REF", "DAGSYNC_SOURCE"], "{way}");
+        assert!(names.contains("LC_ALL") && names.contains("AIRFLOW__CORE__PARALLELISM"), "{names:?}");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_an_error_with_a_hint_and_no_rejection() {
+    let world = World::new();
+    let new = world.commit("new\n");
+    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py"] {
+        let launch =
+            world.synced.launch().env("PATH", PATH).args(["--one-time"]).set("check-command", command);
+        let before = world.synced.seen();
+        let said = synced::fails(&launch);
+        assert!(said.contains("cannot start `") && said.contains("hint"), "{said}");
+        assert!(!said.contains("held back"), "{said}");
+        assert_eq!(world.synced.seen(), before);
+        world.nothing_is_left_over();
+    }
+    succeeds(&world.asks("exit 0").args(["--one-time"]));
+    world.synced.shows(&new);
+}
+
+#[test]
+fn nothing_of_the_repository_is_run_for_its_name() {
+    let world = World::new();
+    world.synced.repo.write("sh-check", format!("#!/bin/sh\necho x > {}/ran\n", world.notes.display()));
+    let path = world.synced.repo.work().join("sh-check");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    world.synced.repo.commit_all("a program");
+    for command in ["sh-check", "./sh-check"] {
+        let launch = world.synced.launch().args(["--one-time"]).env("PATH", format!(".::{PATH}"));
+        synced::fails(&launch.folder(&world.notes).set("check-command", command));
+    }
+    assert_eq!(world.note("ran"), "");
+}
+
+#[test]
+fn a_program_that_writes_to_the_tree_publishes_nothing() {
+    let world = World::new();
+    let before = world.synced.seen();
+    let new = world.commit("new\n");
+    for script in ["echo more >> \"$1/a.py\"", "rm \"$1/dags/b.py\"", "echo x > \"$1/dags/extra.py\""] {
+        let said = synced::fails(&world.asks(script).args(["--one-time"]));
+        assert!(said.contains("the check command changed the tree"), "{script}: {said}");
+        assert_eq!(world.synced.seen(), before, "{script}");
+        world.nothing_is_left_over();
+    }
+    let script = "mkdir \"$1/dags/__pycache__\"; echo x > \"$1/dags/__pycache__/b.pyc\"";
+    succeeds(&world.asks(script).args(["--one-time"]));
+    assert_eq!(world.synced.published().as_deref(), Some(&*new), "as any Python does");
+}
+
+#[test]
+fn a_program_that_somebody_kills_has_not_answered() {
+    let world = World::new();
+    let before = world.synced.seen();
+    world.commit("new\n");
+    let said = synced::fails(&world.asks("kill -KILL $$").args(["--one-time"]));
+    assert!(said.contains("killed by signal 9") && !said.contains("held back"), "{said}");
+    assert_eq!(world.synced.seen(), before);
+    let said = world.holds(&world.asks("ulimit -c 0; kill -SEGV $$"));
+    assert!(said.contains("crashed with signal 11"), "{said}");
+}
+
+#[test]
+fn what_is_refused_is_the_next_spare_where_there_is_a_place_for_it() {
+    let world = World::new();
+    world.commit("bad\n");
+    let timed = ["--stale-worktree-timeout=1h"];
+    let launch = world.asks("! grep -q bad \"$1/a.py\"").args(timed);
+    world.holds(&launch);
+    let spares = |world: &World| {
+        world.synced.names(".dagsync").iter().filter(|name| name.starts_with("spare-")).count()
+    };
+    assert_eq!(spares(&world), 1, "out of sight");
+    let good = world.commit("good\n");
+    let finished = succeeds(&launch.args(["--one-time", "--verbose=2"]));
+    world.synced.shows(&good);
+    assert!(finished.stderr.contains("\"written\":1"), "only what differs is written: {}", finished.stderr);
+    assert_eq!(spares(&world), 0, "used up");
+    world.synced.nothing_is_left_over();
+}
+
+#[test]
+fn a_published_tree_is_mended_without_being_asked_about() {
+    let world = World::new();
+    let live = world.synced.published().unwrap();
+    fs::remove_dir_all(world.synced.root.join(".worktrees").join(&live)).unwrap();
+    succeeds(&world.asks("exit 1").args(["--one-time"]));
+    world.synced.shows(&live);
+}
+
+/// `unshare` with what this user may do. Not being able to is a failure: a test that skips itself shows nothing.
+fn as_process_1() -> Command {
+    let ways: [&[&str]; 2] = [&["--mount-proc"], &["--user", "--map-root-user", "--mount-proc"]];
+    let make = |way: &[&str]| {
+        let mut command = Command::new(program("unshare"));
+        command.args(["--pid", "--fork", "--kill-child"]).args(way).stdin(Stdio::null());
+        command
+    };
+    let works = |way: &&[&str]| make(way).arg("true").output().is_ok_and(|output| output.status.success());
+    make(ways.iter().copied().find(works).expect("`unshare` can make a process namespace: run as root"))
+}
+
+#[test]
+fn process_1_gets_every_answer_and_reaps_what_the_program_left() {
+    let world = World::new();
+    // Orphans that end while the program does: a reaper that took all would take its exit code.
+    let launch = world.asks(
+        r#"for i in 1 2 3 4 5 6 7 8; do (sh -c 'sleep 0.0$0' $i &) ; done; echo x >> "$NOTES/asked"
+        if grep -q bad "$1/a.py"; then exit 42; fi"#,
+    );
+    let inner = launch.args(["--max-failures=0"]).command();
+    let mut command = as_process_1();
+    command.arg(inner.get_program()).args(inner.get_args()).env_clear().env("PATH", PATH);
+    let agent = Agent::spawn(command);
+    for round in 0..6 {
+        let bad = world.commit(&format!("bad {round}\n"));
+        agent.wait_for_text(&bad, PATIENCE);
+        agent.wait_for_text("ended with 42", PATIENCE);
+        let good = world.commit(&format!("good {round}\n"));
+        agent.wait_published(&world.synced.root, "repo", &good);
+    }
+    assert!(!agent.stderr().contains("lost `"), "{}", agent.stderr());
+    assert!(world.lines("asked") >= 12);
+    let children = |pid: u32| -> Vec<u32> {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+        lists
+            .flat_map(|list| list.split_whitespace().filter_map(|it| it.parse().ok()).collect::<Vec<_>>())
+            .collect()
+    };
+    let own = *children(agent.pid()).first().expect("process 1");
+    wait_until(PATIENCE, "all orphans to be reaped", || children(own).is_empty());
+}
+
+fn airflow() -> Option<PathBuf> {
+    let programs = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from);
+    if programs.is_none() {
+        unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
+    }
+    programs
+}
+
+#[test]
+fn a_real_airflow_refuses_what_fails_hangs_or_eats_memory_and_lets_the_rest_through() {
+    let Some(programs) = airflow() else { return };
+    let synced = Synced::empty();
+    let good =
+        synced.repo.commit(&[("good.py", "from airflow.sdk import DAG\n\nwith DAG('good'):\n    pass\n")]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/airflow-dagbag-check.py");
+    let scratch = synced.path("tmp");
+    fs::create_dir(&scratch).unwrap();
+    let words =
+        format!("{} {} --seconds=5 --memory-mib=1500", programs.join("python").display(), script.display());
+    // What it is about is not what the gate would find by itself.
+    let launch = synced
+        .launch()
+        .env("PATH", PATH)
+        .env("TMPDIR", &scratch)
+        .set("check-command", words)
+        .args(["--one-time", "--sync-timeout=300s", "--check-timeout=200s", "--verbose=2"]);
+    let run = || {
+        let finished = launch.run(Duration::from_secs(240));
+        assert!(finished.status.success(), "{finished:?}");
+        assert_eq!(synced::names(&scratch), [""; 0], "nothing of it is left");
+        finished.stderr
+    };
+    let began = Instant::now();
+    run();
+    println!("a check of one good file took {:?}", began.elapsed());
+    synced.shows(&good);
+    let head = "from airflow.sdk import DAG\n";
+    let bad = [
+        ("fails.py", "1/0\n", "division by zero"),
+        (
+            "hangs.py",
+            "import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    time.sleep(1)\n",
+            "not loaded in time",
+        ),
+        (
+            "spins.py",
+            "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    pass\n",
+            "spins.py",
+        ),
+        ("eats.py", "held = bytearray(4 << 30)\n", "MemoryError"),
+        ("ends.py", "import os\nos._exit(0)\n", "ended the process"),
+    ];
+    for (path, text, told) in bad {
+        synced.repo.commit(&[(path, &format!("{head}{text}"))]);
+        let said = run();
+        assert!(said.contains("held back: ") && said.contains(path) && said.contains(told), "{path}: {said}");
+        assert_eq!(synced.published().as_deref(), Some(&*good), "{path}");
+        synced.repo.remove(path);
+    }
+    let more = synced.repo.commit(&[("more.py", &format!("{head}\nwith DAG('more'):\n    pass\n"))]);
+    run();
+    synced.shows(&more);
+}
