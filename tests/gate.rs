@@ -79,6 +79,21 @@ fn what_airflow_does_not_load_holds_nothing_back() {
 }
 
 #[test]
+fn what_a_dag_file_imports_has_to_compile_too() {
+    let world = world();
+    let importing = format!("from common import x\n{}", dag("one"));
+    let good = world.repo.commit(&[("common/x.py", "x = 1\n"), ("one.py", &importing)]);
+    once(&world, &[]);
+    world.shows(&good);
+    world.repo.commit(&[("common/x.py", "x = = 1\n")]);
+    assert!(holds(&world, &[]).contains("common/x.py:1"));
+    // And it has to be there.
+    world.repo.remove("common/x.py");
+    world.repo.commit(&[("other.py", "")]);
+    assert!(holds(&world, &[]).contains("local-module"));
+}
+
+#[test]
 fn nothing_is_looked_at_when_the_check_is_off() {
     let world = world();
     let bad = world.repo.commit(&[("one.py", &broken("one"))]);

@@ -315,7 +315,7 @@ impl Worker {
                 (PassResult::Noop, Some(shown(held)))
             }
         };
-        if let (Outcome::Unchanged, Some(commit)) = (outcome, &live) {
+        if let (Outcome::Unchanged | Outcome::Held(_), Some(commit)) = (outcome, &live) {
             if self.past.succeeded {
                 tracing::debug!(commit, "nothing new");
             } else {

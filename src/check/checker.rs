@@ -106,12 +106,16 @@ impl Checker {
             discovery.files.iter().map(|file| entries[file.entry].path.as_bstr()).collect();
         let looked_at: Vec<&Entry> = entries.iter().filter(|entry| is_read(entry)).collect();
         let read = self.read(snapshot, &looked_at);
+        // What does not compile says nothing, but others may import it.
+        let nothing = Facts::default();
         let files: Vec<File<'_>> = looked_at
             .iter()
             .zip(&read)
-            .filter_map(|(entry, read)| {
+            .filter(|(entry, _)| is_python(entry))
+            .map(|(entry, read)| {
                 let path = entry.path.as_bstr();
-                Some(File { path, facts: read.facts.as_ref()?, loaded: loaded.contains(path) })
+                let facts = read.facts.as_ref().unwrap_or(&nothing);
+                File { path, facts, loaded: loaded.contains(path) }
             })
             .collect();
         let mut findings = discovery.findings.clone();
