@@ -16,7 +16,7 @@ use support::agent::{Agent, Launch};
 use support::canary::{assert_not_below, assert_not_in, canary};
 use support::observe::{address, metrics, sample};
 use support::process::{program, unproven};
-use support::wait::{PATIENCE, wait_until};
+use support::wait::{PATIENCE, holds_within, wait_until};
 use support::{GitServer, Repo};
 use synced::{Synced, succeeds};
 
@@ -448,7 +448,12 @@ fn process_1_gets_every_answer_and_reaps_what_the_program_left() {
             .collect()
     };
     let own = *children(agent.pid()).first().expect("process 1");
-    wait_until(PATIENCE, "all orphans to be reaped", || children(own).is_empty());
+    let left = || -> Vec<String> {
+        let stat = |pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        children(own).into_iter().map(stat).collect()
+    };
+    let reaped = holds_within(PATIENCE, || left().is_empty());
+    assert!(reaped, "left: {:?}\n{}", left(), agent.stderr());
 }
 
 fn airflow() -> Option<PathBuf> {

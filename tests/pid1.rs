@@ -107,6 +107,10 @@ fn role_reaps_orphans() {
         // Nobody of ours waits for anything.
         assert!(children.spawn(&mut sh("sleep 0.1 & sleep 0.2 & exit 0")).unwrap().wait().unwrap().success());
         eventually("no children are left", || children_of_1().is_empty());
+        // Nor for one of another process group.
+        let mut other = sh("setsid --fork true; exit 0");
+        assert!(children.spawn(&mut other).unwrap().wait().unwrap().success());
+        eventually("no children of another group are left", || children_of_1().is_empty());
 
         // A child of ours ended and was not waited for: it stays, the orphans around it go.
         let mut unwaited = children.spawn(&mut sh("exit 42")).unwrap();

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, wait, waitpid};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
@@ -203,7 +203,8 @@ impl Duty {
 fn reap(own: &BTreeSet<i32>) {
     if own.is_empty() {
         // Nobody waits for anything: no need to look who it was, nor for a `/proc`.
-        while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
+        // `waitpid` of nobody is about our own process group alone.
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         return;
     }
     for orphan in direct_children().unwrap_or_default() {
