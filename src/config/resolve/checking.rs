@@ -66,9 +66,7 @@ impl Reader<'_> {
         if words[0].contains('/') {
             words[0] = absolute(Path::new(&words[0]), &self.around.cwd).to_string_lossy().into_owned();
         }
-        if self.view.text("check") == Some("off") {
-            self.warnings.push(format!("{}: not used, because `check` is `off`", setting.origin));
-        } else if timeout >= self.sync_timeout() {
+        if timeout >= self.sync_timeout() {
             self.warnings.push(format!(
                 "{}check-timeout is not shorter than sync-timeout, which ends the whole pass first",
                 self.label

@@ -327,6 +327,5 @@ fn a_check_command_that_cannot_do_its_work_is_warned_of() {
     let warned = |args: &[&str]| flags(args).unwrap().warnings.join("\n");
     let command = "--check-command=true";
     assert_eq!(warned(&[command]), "");
-    assert!(warned(&[command, "--check=off"]).contains("not used"));
     assert!(warned(&[command, "--check-timeout=120s"]).contains("not shorter than sync-timeout"));
 }
