@@ -216,6 +216,20 @@ fn fresh(world: &Synced) -> Option<String> {
 }
 
 #[test]
+fn a_tree_is_kept_whole_while_the_tip_is_held_although_our_memory_was_lost() {
+    let world = world();
+    let good = world.repo.head();
+    fs::remove_file(world.root.join(".dagsync/state.json")).expect("it is there");
+    world.repo.commit(&[("one.py", &broken("one"))]);
+    let agent = world.launch().args(["--check=gate", "--verify-period=20ms", "--max-failures=-1"]).start();
+    agent.wait_for_text("held back", PATIENCE);
+    fs::write(world.link().join("two.py"), "tampered\n").expect("it is there");
+    let whole = || fs::read_to_string(world.link().join("two.py")).is_ok_and(|text| text == dag("two"));
+    agent.wait_until("the repair", whole);
+    world.shows(&good);
+}
+
+#[test]
 fn a_fresh_pod_serves_what_the_others_serve() {
     let world = world();
     let good = world.repo.head();

@@ -118,6 +118,77 @@ const WAYS: &[Way] = &[
     }),
 ];
 
+/// What somebody who may write in a tree may put in the place of its `.git` file.
+const INSTEAD_OF_GIT: &[(&str, fn(&Path))] = &[
+    ("a pipe", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ("a device without an end", |path| symlink("/dev/zero", path).unwrap()),
+    ("a file without an end", |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap()),
+    ("a folder", |path| fs::create_dir(path).unwrap()),
+    ("a link to itself", |path| symlink(".git", path).unwrap()),
+];
+
+#[test]
+fn nothing_in_the_place_of_a_git_file_holds_the_agent_up() {
+    for (what, put) in INSTEAD_OF_GIT {
+        // In the tree that readers see, and in one that was replaced.
+        let world = Synced::new();
+        world.once(&[]);
+        let first = fs::canonicalize(world.link()).unwrap();
+        let next = world.repo.commit(&[("a.py", "2\n")]);
+        world.once(&["--keep=1"]);
+        let live = fs::canonicalize(world.link()).unwrap();
+        for tree in [&first, &live] {
+            fs::remove_file(tree.join(".git")).unwrap();
+            put(&tree.join(".git"));
+        }
+        world.once(&["--keep=1"]);
+        world.shows(&next);
+        let more = world.repo.commit(&[("a.py", "3\n")]);
+        world.once(&["--keep=1"]);
+        world.shows(&more);
+        assert_eq!(world.git_in_tree(&["status", "--porcelain"]), "", "{what}");
+    }
+}
+
+#[test]
+fn a_spare_that_claims_the_metadata_of_a_kept_tree_does_not_cost_it() {
+    let world = Synced::new();
+    let mut trees = Vec::new();
+    for round in 0..3 {
+        world.repo.commit(&[("a.py", &format!("{round}\n"))]);
+        world.once(&["--keep=1"]);
+        trees.push(fs::canonicalize(world.link()).unwrap());
+    }
+    let kept = trees[1].file_name().unwrap().to_str().unwrap().to_owned();
+    fs::write(trees[0].join(".git"), format!("gitdir: ../../.git/worktrees/{kept}\n")).unwrap();
+    let head = world.repo.commit(&[("a.py", "last\n")]);
+    world.once(&["--keep=2"]);
+    world.shows(&head);
+    let output =
+        support::repo::git().args(["status", "--porcelain"]).current_dir(&trees[1]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn without_the_remote_the_link_comes_back_and_a_damaged_tree_too() {
+    let world = Synced::new();
+    let agent = world.launch().args(["--max-failures=-1", "--verify-period=50ms"]).start();
+    let head = world.repo.head();
+    agent.wait_published(&world.root, "repo", &head);
+    fs::rename(world.repo.work(), world.path("away")).unwrap();
+    agent.wait_for_text("cannot read the repository", support::wait::PATIENCE);
+    fs::remove_file(world.link()).unwrap();
+    agent.wait_until("the link to come back", || world.published().is_some());
+    let file = world.link().join("a.py");
+    fs::write(&file, "changed\n").unwrap();
+    agent.wait_until("the file to come back", || fs::read(&file).is_ok_and(|text| text == b"print(1)\n"));
+    fs::rename(world.path("away"), world.repo.work()).unwrap();
+    world.shows(&head);
+    let next = world.repo.commit(&[("a.py", "print(3)\n")]);
+    agent.wait_published(&world.root, "repo", &next);
+}
+
 #[test]
 fn whatever_is_changed_in_a_published_tree_it_is_built_again_beside_it() {
     for (way, said, change) in WAYS {

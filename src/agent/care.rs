@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use gix::ObjectId;
+use gix::objs::Exists as _;
 
 use super::failure::{Broken, Failure, broken_write, failed};
-use super::pass::Pass;
+use super::pass::{Outcome, Pass};
 use super::resolve::Target;
 use super::source::{Live, Source, live};
+use crate::error::Remedy;
 use crate::metrics::Stage;
 use crate::publish::{AtLink, link, retain};
 use crate::tree::durable::Flush;
@@ -86,6 +88,33 @@ impl Pass<'_> {
             }
             let source = &*self.source;
             source.metrics.published(&commit.to_string(), &target.reference, source.files_of_live());
+        }
+    }
+
+    /// The remote does not say what should be published. Then it is what was, and readers do not wait for the remote to have that
+    /// whole: a link that is gone is made again, a damaged tree is built from the objects that are here.
+    pub(super) fn keep_up(&mut self, failure: &Failure) {
+        let source = &*self.source;
+        let Some(published) = &source.state.published else { return };
+        let Ok(commit) = ObjectId::from_hex(published.commit.as_bytes()) else { return };
+        let here = source.store.objects().is_ok_and(|objects| objects.exists(&commit));
+        // With another depth its history is not all here, and only the remote has it.
+        if failure.remedy == Remedy::Stopped || !here || published.depth != source.depth() {
+            return;
+        }
+        let target = Target {
+            reference: published.reference.clone(),
+            wanted: published.wanted.clone(),
+            fetch: commit,
+            commit: Some(commit),
+            looked_at: true,
+        };
+        match self.settle_link().and_then(|()| self.aim(&target)) {
+            Ok(Outcome::Published(report)) => {
+                tracing::info!(commit = report.commit, "published again, without the remote");
+            }
+            Ok(_) => {}
+            Err(failure) => tracing::warn!("{}", failure.line()),
         }
     }
 

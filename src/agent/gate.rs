@@ -21,6 +21,8 @@ use crate::publish::state::{Held, seconds};
 use crate::tree::attributes::Converter;
 use crate::tree::{self, Listing, Policy, Symlinks};
 
+/// A push has fewer commits, nearly always.
+const PUSHED: usize = 200;
 /// So many commits of history are looked through for where a branch comes from.
 const HISTORY: usize = 10_000;
 /// For a tree that is not to be written.
@@ -42,8 +44,12 @@ impl Pass<'_> {
         if target.looked_at || self.source.state.of(&commit).is_some() {
             return None;
         }
-        if let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live)) {
-            match self.source.config.check.on_rewind {
+        let on_rewind = self.source.config.check.on_rewind;
+        let follows = on_rewind == OnRewind::Allow;
+        if let Some(reason) =
+            live.filter(|_| !follows).and_then(|live| self.rewind(objects, commit, target, live))
+        {
+            match on_rewind {
                 OnRewind::Allow => {}
                 OnRewind::Warn => tracing::warn!("{reason}"),
                 OnRewind::Block => return Some(self.hold(commit, target, "rewind", &reason)),
@@ -53,7 +59,7 @@ impl Pass<'_> {
             return None;
         }
         let start = Instant::now();
-        let before = live.map(|live| live.commit).or_else(|| self.instead()?.commit);
+        let before = live.map(|live| live.commit).or_else(|| self.instead(target)?.commit);
         let report = self.judge(objects, commit, (listing, converter), before);
         let found = report.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
         self.source.metrics.checked(start.elapsed(), found);
@@ -93,6 +99,10 @@ impl Pass<'_> {
         if state.of(&live.commit).is_none_or(|published| published.wanted != target.wanted) {
             return None;
         }
+        // The way nearly every push goes, looked for first: it is short.
+        if store.is_ancestor(objects, &live.commit, &commit, PUSHED) {
+            return None;
+        }
         let name = commit.to_string();
         let was_published = || state.retired.iter().any(|tree| tree.path.ends_with(&name));
         let rewound = store.is_ancestor(objects, &commit, &live.commit, HISTORY) || was_published();
@@ -110,8 +120,13 @@ impl Pass<'_> {
     }
 
     /// What was published last, as what is wanted.
-    pub(super) fn instead(&self) -> Option<Target> {
-        let published = self.source.state.published.as_ref()?;
+    pub(super) fn instead(&self, target: &Target) -> Option<Target> {
+        let Some(published) = &self.source.state.published else {
+            // Our memory was lost, or a root was taken over: readers have what they have.
+            let commit = self.source.live()?;
+            let (reference, wanted) = (target.reference.clone(), target.wanted.clone());
+            return Some(Target { reference, wanted, fetch: commit, commit: Some(commit), looked_at: false });
+        };
         let commit = ObjectId::from_hex(published.commit.as_bytes()).ok()?;
         let (reference, wanted) = (published.reference.clone(), published.wanted.clone());
         Some(Target { reference, wanted, fetch: commit, commit: Some(commit), looked_at: false })

@@ -119,12 +119,13 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     fn run(&mut self) -> Result<Outcome, Failure> {
-        let target = self.time(Stage::Resolve, Self::resolve)?;
+        let resolved = self.time(Stage::Resolve, Self::resolve);
+        let target = resolved.inspect_err(|failure| self.keep_up(failure))?;
         self.settle_link()?;
         self.source.leftovers |= !self.source.look_for_damage();
         let Some(held) = self.held(&target) else { return self.aim(&target) };
         // Until something else is wanted, what should be published is what is.
-        let outcome = match self.instead() {
+        let outcome = match self.instead(&target) {
             Some(published) => self.aim(&published)?,
             None => Outcome::Unchanged,
         };
@@ -132,7 +133,7 @@ impl Pass<'_> {
     }
 
     /// Everything behind knowing which revision should be live.
-    fn aim(&mut self, target: &Target) -> Result<Outcome, Failure> {
+    pub(super) fn aim(&mut self, target: &Target) -> Result<Outcome, Failure> {
         let mut live = source::look(&self.source.layout).map_err(failed(Stage::Resolve))?;
         // One try: if it fails, passes go on with what still works of the objects.
         let renew = std::mem::take(&mut self.source.compaction.damaged);
@@ -306,6 +307,12 @@ impl Pass<'_> {
         let settings = source.settings();
         let spare = source.spare();
         let place = layout.place_for(&revision.commit, spare.as_ref().map(|tree| tree.path.as_path()));
+        // What somebody wrote into the spare must not cost another tree its metadata.
+        let others = match &spare {
+            Some(tree) => retain::metadata_of_others(layout, &tree.path)
+                .map_err(|err| Broken::new(Stage::Stage, &err))?,
+            None => Vec::new(),
+        };
         let job = Job {
             store: &layout.store,
             new: &new,
@@ -318,6 +325,7 @@ impl Pass<'_> {
                 .as_ref()
                 .map(|tree| Help { path: &tree.path, same_settings: tree.settings == settings }),
             current: live.map(|live| Help { path: &live.path, same_settings: self.same_settings(live) }),
+            others: &others,
             group_write: group,
             times: source.config.mtime,
             deadline: &self.deadline,

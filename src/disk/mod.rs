@@ -16,7 +16,7 @@ mod points;
 
 use std::borrow::Borrow;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
@@ -113,6 +113,27 @@ pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Reads a small text of ours where somebody else may write: a link, a pipe, a device or a file that is longer is none.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] for what is no such text.
+pub(crate) fn read_small(path: &Path) -> io::Result<String> {
+    const LONGEST: u64 = 4096;
+    let none = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("it is {what}"));
+    let file = open_to_read(path).map_err(|err| match rustix::io::Errno::from_io_error(&err) {
+        Some(rustix::io::Errno::LOOP) => none("a link"),
+        // A socket, or a device that nobody drives.
+        Some(rustix::io::Errno::NXIO) => none("no file"),
+        _ => err,
+    })?;
+    if !file.metadata()?.is_file() {
+        return Err(none("no file"));
+    }
+    let mut text = String::new();
+    file.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST { Err(none("too long")) } else { Ok(text) }
 }
 
 /// Whether files of the volume may share their content, by the kind of its file system: if not, it need not be tried.

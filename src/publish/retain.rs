@@ -183,6 +183,12 @@ fn garbage(layout: &Layout) -> Result<Garbage, Error> {
     Ok(Garbage { strays: layout.strays()?, metadata })
 }
 
+/// The metadata folders of all trees but this one.
+pub fn metadata_of_others(layout: &Layout, tree: &Path) -> Result<Vec<PathBuf>, Error> {
+    let in_use = metadata_in_use(layout)?.into_iter();
+    Ok(in_use.filter(|(path, _)| path != tree).map(|(_, admin)| admin).collect())
+}
+
 /// Every tree, the one that readers see among them wherever it is, with its metadata folder.
 fn metadata_in_use(layout: &Layout) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     let live = match layout.at_link()? {

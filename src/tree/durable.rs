@@ -153,12 +153,12 @@ fn each(paths: &[PathBuf]) -> Result<(), Error> {
     // that without unsafe code; Linux takes it for a reason to write, and what is dirty stays in memory until it is written.
     for path in paths {
         // Closed at once: a process may have few files open.
-        let file = File::open(path).map_err(failed("open", path))?;
+        let file = disk::open_to_read(path).map_err(failed("open", path))?;
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
     }
     for path in paths {
         // Who opens a file hears of a write that has failed before, if nobody has heard of it yet.
-        let file = File::open(path).map_err(failed("open", path))?;
+        let file = disk::open_to_read(path).map_err(failed("open", path))?;
         match disk::sync(Point::TreePlaceFlush, &file) {
             // Some file systems cannot flush a folder; then nothing more can be done.
             Err(err) if err.kind() == io::ErrorKind::InvalidInput => {}

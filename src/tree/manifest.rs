@@ -27,8 +27,8 @@ pub fn admin_of(tree: &Path, store: &Path) -> Option<PathBuf> {
 /// The same for whoever removes what no tree names: a disk that does not answer is not a tree without metadata.
 pub fn metadata_of(tree: &Path, store: &Path) -> io::Result<Option<PathBuf>> {
     use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
-    let text = match fs::read_to_string(tree.join(".git")) {
-        // A folder, and what is no text, name nothing.
+    let text = match disk::read_small(&tree.join(".git")) {
+        // A folder, and what is no such text, name nothing.
         Err(err) if matches!(err.kind(), NotFound | NotADirectory | IsADirectory | InvalidData) => {
             return Ok(None);
         }
@@ -86,7 +86,7 @@ pub fn commit_of(tree: &Path, store: &Path) -> Option<ObjectId> {
 }
 
 fn head_of(admin: &Path) -> Option<ObjectId> {
-    let head = fs::read_to_string(admin.join("HEAD")).ok()?;
+    let head = disk::read_small(&admin.join("HEAD")).ok()?;
     ObjectId::from_hex(head.trim().as_bytes()).ok()
 }
 

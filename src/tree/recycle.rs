@@ -121,6 +121,8 @@ pub struct Job<'a> {
     pub spare: Option<Help<'a>>,
     /// The tree that readers hold.
     pub current: Option<Help<'a>>,
+    /// The metadata folders of all trees but the spare.
+    pub others: &'a [PathBuf],
     /// Which times it gets.
     pub times: Times,
     /// Files and folders are writable by the group.
@@ -250,10 +252,9 @@ impl Job<'_> {
             return Ok(None);
         }
         // From here on it is no tree any more.
-        let readers = self.current.and_then(|help| manifest::admin_of(help.path, self.store));
         match manifest::admin_of(self.new, self.store) {
             // Somebody wrote into the spare: its metadata is not its own.
-            Some(admin) if Some(&admin) == readers.as_ref() => {
+            Some(admin) if self.others.contains(&admin) => {
                 self.discard_files()?;
                 return Ok(None);
             }
@@ -276,7 +277,8 @@ impl Job<'_> {
 
     /// What is at `new` is of no use: out of the way with it.
     fn discard(&self) -> Result<(), Error> {
-        if let Some(admin) = manifest::admin_of(self.new, self.store) {
+        let admin = manifest::admin_of(self.new, self.store).filter(|admin| !self.others.contains(admin));
+        if let Some(admin) = admin {
             remove_admin(&admin).map_err(failed("remove the metadata of", self.new))?;
         }
         self.discard_files()

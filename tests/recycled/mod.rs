@@ -13,7 +13,7 @@ use dagsync::git::{Remote, Store};
 use dagsync::tree::attributes::Converter;
 use dagsync::tree::recycle::{self, Done, Help, Job};
 use dagsync::tree::write::Error;
-use dagsync::tree::{Earlier, Policy, walk, walk_after};
+use dagsync::tree::{Earlier, Policy, manifest, walk, walk_after};
 use gix::ObjectId;
 use tempfile::TempDir;
 
@@ -74,6 +74,8 @@ impl World {
         let converter = Converter::new(&listing, &objects, CheckoutConfig::default()).unwrap();
         let trees = self.dir.path().join("root/.worktrees");
         let (new, place) = (trees.join(".new-1"), trees.join(format!("{commit}-{}", fastrand_id())));
+        let others: Vec<PathBuf> =
+            self.current.iter().filter_map(|tree| manifest::admin_of(tree, self.store.dir())).collect();
         let done = Job {
             store: self.store.dir(),
             new: &new,
@@ -84,6 +86,7 @@ impl World {
             converter: converter.as_ref(),
             spare,
             current,
+            others: &others,
             times: Default::default(),
             group_write: false,
             deadline: &self.deadline,
