@@ -118,8 +118,11 @@ const WAYS: &[Way] = &[
     }),
 ];
 
+/// What it is, and how it gets there.
+type Put = (&'static str, fn(&Path));
+
 /// What somebody who may write in a tree may put in the place of its `.git` file.
-const INSTEAD_OF_GIT: &[(&str, fn(&Path))] = &[
+const INSTEAD_OF_GIT: &[Put] = &[
     ("a pipe", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
     ("a device without an end", |path| symlink("/dev/zero", path).unwrap()),
     ("a file without an end", |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap()),

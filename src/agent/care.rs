@@ -97,7 +97,8 @@ impl Pass<'_> {
         let source = &*self.source;
         let Some(published) = &source.state.published else { return };
         let Ok(commit) = ObjectId::from_hex(published.commit.as_bytes()) else { return };
-        let here = source.store.objects().is_ok_and(|objects| objects.exists(&commit));
+        let here = commit.kind() == source.store.hash()
+            && source.store.objects().is_ok_and(|objects| objects.exists(&commit));
         // With another depth its history is not all here, and only the remote has it.
         if failure.remedy == Remedy::Stopped || !here || published.depth != source.depth() {
             return;

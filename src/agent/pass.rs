@@ -307,12 +307,10 @@ impl Pass<'_> {
         let settings = source.settings();
         let spare = source.spare();
         let place = layout.place_for(&revision.commit, spare.as_ref().map(|tree| tree.path.as_path()));
-        // What somebody wrote into the spare must not cost another tree its metadata.
-        let others = match &spare {
-            Some(tree) => retain::metadata_of_others(layout, &tree.path)
-                .map_err(|err| Broken::new(Stage::Stage, &err))?,
-            None => Vec::new(),
-        };
+        // What somebody wrote into the spare must not cost another tree its metadata. Where that cannot be known, it is left alone.
+        let others = spare.as_ref().map(|tree| retain::metadata_of_others(layout, &tree.path));
+        let spare = spare.filter(|_| !matches!(others, Some(Err(_))));
+        let others = others.and_then(Result::ok).unwrap_or_default();
         let job = Job {
             store: &layout.store,
             new: &new,

@@ -115,7 +115,8 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Reads a small text of ours where somebody else may write: a link, a pipe, a device or a file that is longer is none.
+/// Reads a small text of ours where somebody else may write: a pipe, a device or a file that is longer is none, and no link is
+/// followed.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for what is no such text.
@@ -123,7 +124,6 @@ pub(crate) fn read_small(path: &Path) -> io::Result<String> {
     const LONGEST: u64 = 4096;
     let none = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("it is {what}"));
     let file = open_to_read(path).map_err(|err| match rustix::io::Errno::from_io_error(&err) {
-        Some(rustix::io::Errno::LOOP) => none("a link"),
         // A socket, or a device that nobody drives.
         Some(rustix::io::Errno::NXIO) => none("no file"),
         _ => err,

@@ -186,7 +186,10 @@ impl Store {
 
     /// Whether `of` is reached from `descendant`, looking at so many commits at most. What is not here is no way.
     pub fn is_ancestor(&self, objects: &Objects, of: &oid, descendant: &oid, most: usize) -> bool {
-        let mut queue = VecDeque::from([descendant.to_owned()]);
+        // gix asserts the kind of an id; a root may have changed to an upstream of the other kind.
+        let of_here = |id: &&oid| id.kind() == self.hash;
+        let mut queue: VecDeque<ObjectId> =
+            Some(descendant).filter(of_here).map(ToOwned::to_owned).into_iter().collect();
         let mut seen = BTreeSet::new();
         while let Some(commit) = queue.pop_front() {
             if commit == of {
