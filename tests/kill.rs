@@ -7,13 +7,19 @@ mod support;
 mod synced;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crash::scenarios::ALL;
 use crash::{Scenario, World, point_at, side_by_side};
 use dagsync::disk::Point;
-use synced::{Synced, files, names, of_commit};
+use synced::{Files, Synced, files, names, of_commit, try_files};
 
 /// So many scenarios die at each point that more of them reach.
 const SCENARIOS_A_POINT: usize = 2;
@@ -72,6 +78,54 @@ fn kill_9_at_every_crash_point() {
     assert!(failures.is_empty(), "{} of {deaths}:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// Readers beside the agent that lives and dies: they look at the link all the time.
+struct Readers {
+    threads: Vec<JoinHandle<usize>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Readers {
+    fn start(link: &Path, contents: &BTreeMap<String, Files>) -> Readers {
+        let stop = Arc::new(AtomicBool::new(false));
+        let reader = || {
+            let (link, contents, stop) = (link.to_owned(), contents.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let mut looks = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    looks += usize::from(is_whole(&link, &contents));
+                }
+                looks
+            })
+        };
+        Readers { threads: vec![reader(), reader()], stop }
+    }
+
+    /// How often a whole commit was seen. Panics if anything else was.
+    fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().map(|thread| thread.join().expect("whole commits only")).sum()
+    }
+}
+
+/// Looks at the tree that the link leads to; `false` if it leads nowhere yet, or elsewhere when the look ends: a tree that was
+/// replaced may be on its way to become the next one.
+fn is_whole(link: &Path, contents: &BTreeMap<String, Files>) -> bool {
+    // Each swap is a new link, also one that leads back to where it led before.
+    let which = || {
+        let meta = fs::symlink_metadata(link).ok()?;
+        Some((meta.ino(), meta.ctime(), meta.ctime_nsec(), fs::read_link(link).ok()?))
+    };
+    let Some(before) = which() else { return false };
+    let seen = try_files(link);
+    if which().as_ref() != Some(&before) {
+        return false;
+    }
+    let target = before.3;
+    let commit = target.file_name().and_then(|name| name.to_str()).expect("the name of a commit");
+    assert_eq!(seen.expect("it can be read"), contents[commit], "{commit}");
+    true
+}
+
 #[test]
 fn kill_9_at_random_moments_never_shows_half_a_tree() {
     let seed =
@@ -92,6 +146,7 @@ fn kill_9_at_random_moments_never_shows_half_a_tree() {
         // Not a wait for anything: the moment is what is drawn.
         let _ = never.recv_timeout(most.mul_f64(random.f64()));
     };
+    let readers = Readers::start(&synced.link(), &contents);
     let (mut last, mut swaps) = (None, 0);
     for life in 0..LIVES {
         let launch = synced.launch().set("max-failures", "-1");
@@ -119,7 +174,9 @@ fn kill_9_at_random_moments_never_shows_half_a_tree() {
         swaps += usize::from(published != last);
         last = published;
     }
-    println!("{swaps} of {LIVES} lives swapped the link");
+    let looks = readers.stop();
+    println!("{swaps} of {LIVES} lives swapped the link, {looks} looks at it saw a whole commit");
+    assert!(looks > LIVES, "the readers hardly looked: {looks}");
     assert!(swaps > LIVES / 10, "the agent did not live long enough to do anything: {swaps}");
     let newest = random.choice(&commits).unwrap();
     point_at(&synced.repo, newest);

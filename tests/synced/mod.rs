@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -163,25 +164,31 @@ pub type Files = BTreeMap<String, (String, Vec<u8>)>;
 
 /// Every file and link below `dir`, but for `.git` at its top.
 pub fn files(dir: &Path) -> Files {
+    try_files(dir).unwrap()
+}
+
+/// The same of a folder that may go while it is read.
+pub fn try_files(dir: &Path) -> io::Result<Files> {
     let mut found = Files::new();
     let mut queue = vec![String::new()];
     while let Some(at) = queue.pop() {
-        for name in names(&dir.join(&at)) {
+        for entry in fs::read_dir(dir.join(&at))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
             let path = if at.is_empty() { name } else { format!("{at}/{name}") };
             let full = dir.join(&path);
-            let meta = fs::symlink_metadata(&full).unwrap();
+            let meta = fs::symlink_metadata(&full)?;
             if meta.is_dir() {
                 queue.push(path);
             } else if meta.is_symlink() {
-                let target = fs::read_link(&full).unwrap().into_os_string().into_encoded_bytes();
+                let target = fs::read_link(&full)?.into_os_string().into_encoded_bytes();
                 found.insert(path, ("link".into(), target));
             } else if path != ".git" {
                 let mode = if meta.mode() & 0o100 == 0 { "file" } else { "executable" };
-                found.insert(path, (mode.into(), fs::read(&full).unwrap()));
+                found.insert(path, (mode.into(), fs::read(&full)?));
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// The files of a commit, as git's own checkout writes them.
