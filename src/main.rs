@@ -58,9 +58,6 @@ fn run(inputs: &Inputs) -> anyhow::Result<u8> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = config.sources.len(), "dagsync");
     let sync_on_signal = config.process.sync_on_signal;
     let app = App::build(config).context("cannot serve HTTP")?;
-    if let Some(address) = app.local_addr() {
-        tracing::info!(%address, "probes and metrics are served");
-    }
     let _reaper = pid1::spawn(app.children()).context("cannot watch for children")?;
     // Before anything runs: as process 1, a signal without a handler is lost.
     let messages = app.sender();
@@ -73,6 +70,9 @@ fn run(inputs: &Inputs) -> anyhow::Result<u8> {
         };
     })
     .context("cannot listen for signals")?;
+    if let Some(address) = app.local_addr() {
+        tracing::info!(%address, "probes and metrics are served");
+    }
     let mut running = app.spawn().context("cannot start a thread")?;
     let end = running.wait(|| load(inputs).map_err(|errors| errors.to_string()));
     running.drain();
