@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -80,30 +78,34 @@ fn kill_9_at_every_crash_point() {
 
 /// Readers beside the agent that lives and dies: they look at the link all the time.
 struct Readers {
-    threads: Vec<JoinHandle<usize>>,
-    stop: Arc<AtomicBool>,
+    threads: Vec<(JoinHandle<usize>, Sender<()>)>,
 }
 
 impl Readers {
     fn start(link: &Path, contents: &BTreeMap<String, Files>) -> Readers {
-        let stop = Arc::new(AtomicBool::new(false));
         let reader = || {
-            let (link, contents, stop) = (link.to_owned(), contents.clone(), stop.clone());
-            std::thread::spawn(move || {
+            let (link, contents) = (link.to_owned(), contents.clone());
+            let (stop, stopped) = channel();
+            let thread = std::thread::spawn(move || {
                 let mut looks = 0;
-                while !stop.load(Ordering::Relaxed) {
+                // Without a pause they would take the processor that the agent needs.
+                while stopped.recv_timeout(Duration::from_millis(2)) == Err(RecvTimeoutError::Timeout) {
                     looks += usize::from(is_whole(&link, &contents));
                 }
                 looks
-            })
+            });
+            (thread, stop)
         };
-        Readers { threads: vec![reader(), reader()], stop }
+        Readers { threads: vec![reader(), reader()] }
     }
 
     /// How often a whole commit was seen. Panics if anything else was.
     fn stop(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        self.threads.into_iter().map(|thread| thread.join().expect("whole commits only")).sum()
+        let end = |(thread, stop): (JoinHandle<usize>, Sender<()>)| {
+            drop(stop);
+            thread.join().expect("whole commits only")
+        };
+        self.threads.into_iter().map(end).sum()
     }
 }
 
