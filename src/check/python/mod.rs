@@ -23,14 +23,15 @@ use std::borrow::Cow;
 use ruff_python_ast::PythonVersion;
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
-use ruff_text_size::{Ranged, TextRange, TextSize};
+use ruff_text_size::{TextRange, TextSize};
 
 use super::target::Python;
 use super::{Code, Issue};
 use encoding::Decoded;
-use place::Lines;
+pub(super) use place::Lines;
 
 pub use ruff_python_ast as ast;
+pub(super) use ruff_text_size::Ranged;
 
 /// Below this, a file is parsed without a word.
 const LARGE: usize = 1 << 20;

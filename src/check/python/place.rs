@@ -4,13 +4,13 @@ use ruff_text_size::TextSize;
 
 /// Where the lines of a text begin. A line ends with `\n`, `\r\n` or `\r`, as Python reads files.
 #[derive(Debug)]
-pub(super) struct Lines<'a> {
+pub(in crate::check) struct Lines<'a> {
     text: &'a str,
     starts: Vec<u32>,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn of(text: &'a str) -> Lines<'a> {
+    pub(in crate::check) fn of(text: &'a str) -> Lines<'a> {
         let bytes = text.as_bytes();
         let after = bytes.iter().enumerate().filter_map(|(at, byte)| {
             let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
@@ -20,7 +20,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The 1-based line and column, in characters, of an offset.
-    pub(super) fn place(&self, at: TextSize) -> (u32, u32) {
+    pub(in crate::check) fn place(&self, at: TextSize) -> (u32, u32) {
         let at = self.text.floor_char_boundary(at.to_usize());
         let line = self.starts.partition_point(|start| *start as usize <= at);
         let start = self.starts[line - 1] as usize;
