@@ -96,20 +96,15 @@ impl Pass<'_> {
     pub(super) fn keep_up(&mut self, failure: &Failure) {
         let source = &*self.source;
         let Some(published) = &source.state.published else { return };
-        let Ok(commit) = ObjectId::from_hex(published.commit.as_bytes()) else { return };
+        let Some(target) = Target::of_published(published) else { return };
+        let commit = target.fetch;
         let here = commit.kind() == source.store.hash()
             && source.store.objects().is_ok_and(|objects| objects.exists(&commit));
         // With another depth its history is not all here, and only the remote has it.
         if failure.remedy == Remedy::Stopped || !here || published.depth != source.depth() {
             return;
         }
-        let target = Target {
-            reference: published.reference.clone(),
-            wanted: published.wanted.clone(),
-            fetch: commit,
-            commit: Some(commit),
-            looked_at: true,
-        };
+        let target = Target { looked_at: true, ..target };
         match self.settle_link().and_then(|()| self.aim(&target)) {
             Ok(Outcome::Published(report)) => {
                 tracing::info!(commit = report.commit, "published again, without the remote");

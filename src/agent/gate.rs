@@ -19,14 +19,12 @@ use crate::log::escape;
 use crate::metrics::Stage;
 use crate::publish::state::{Held, seconds};
 use crate::tree::attributes::Converter;
-use crate::tree::{self, Listing, Policy, Symlinks};
+use crate::tree::{self, Listing, Policy};
 
 /// A push has fewer commits, nearly always.
 const PUSHED: usize = 200;
 /// So many commits of history are looked through for where a branch comes from.
 const HISTORY: usize = 10_000;
-/// For a tree that is not to be written.
-pub(super) const ANYTHING: Policy = Policy { symlinks: Symlinks::Any, case_insensitive: false };
 /// A log is read by people.
 const TOLD: usize = 20;
 
@@ -45,15 +43,13 @@ impl Pass<'_> {
             return None;
         }
         let on_rewind = self.source.config.check.on_rewind;
-        let follows = on_rewind == OnRewind::Allow;
-        if let Some(reason) =
-            live.filter(|_| !follows).and_then(|live| self.rewind(objects, commit, target, live))
+        if on_rewind != OnRewind::Allow
+            && let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live))
         {
-            match on_rewind {
-                OnRewind::Allow => {}
-                OnRewind::Warn => tracing::warn!("{reason}"),
-                OnRewind::Block => return Some(self.hold(commit, target, "rewind", &reason)),
+            if on_rewind == OnRewind::Block {
+                return Some(self.hold(commit, target, "rewind", &reason));
             }
+            tracing::warn!("{reason}");
         }
         if self.source.config.check.policy == check::verdict::Policy::Off {
             return None;
@@ -121,15 +117,11 @@ impl Pass<'_> {
 
     /// What was published last, as what is wanted.
     pub(super) fn instead(&self, target: &Target) -> Option<Target> {
-        let Some(published) = &self.source.state.published else {
+        match &self.source.state.published {
+            Some(published) => Target::of_published(published),
             // Our memory was lost, or a root was taken over: readers have what they have.
-            let commit = self.source.live()?;
-            let (reference, wanted) = (target.reference.clone(), target.wanted.clone());
-            return Some(Target { reference, wanted, fetch: commit, commit: Some(commit), looked_at: false });
-        };
-        let commit = ObjectId::from_hex(published.commit.as_bytes()).ok()?;
-        let (reference, wanted) = (published.reference.clone(), published.wanted.clone());
-        Some(Target { reference, wanted, fetch: commit, commit: Some(commit), looked_at: false })
+            None => Some(Target::of_commit(self.source.live()?, &target.reference, &target.wanted)),
+        }
     }
 
     /// Everything that the gate's answer depends on but the revision itself.
@@ -157,7 +149,7 @@ impl Pass<'_> {
             let walk = || {
                 let (_, root) = store.peel_to_commit(objects, &before.as_ref()?.0, "").ok()?;
                 // It is there already: what is allowed now is no question.
-                tree::walk(objects, &root, limits, &ANYTHING, interrupt).ok()
+                tree::walk(objects, &root, limits, &Policy::ANYTHING, interrupt).ok()
             };
             let Some(listing) = walk() else { return };
             let Ok(converter) = Converter::new(&listing, objects, checkout) else { return };

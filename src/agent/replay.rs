@@ -8,7 +8,6 @@ use std::num::NonZeroU32;
 use gix::ObjectId;
 
 use super::failure::{Broken, broken};
-use super::gate::ANYTHING;
 use super::pass::{Outcome, Pass};
 use super::resolve::Target;
 use crate::check::verdict::Verdict;
@@ -16,7 +15,7 @@ use crate::git::store::Objects;
 use crate::metrics::Stage;
 use crate::publish::state::Held;
 use crate::tree::attributes::Converter;
-use crate::tree::{self, Listing};
+use crate::tree::{self, Listing, Policy};
 
 /// So many commits are played back at most. Who pushes more broken ones in a row has other problems.
 const COMMITS: usize = 32;
@@ -42,13 +41,8 @@ impl Pass<'_> {
             tracing::warn!(tip = held.commit, "held back: {}", held.reason);
             tracing::warn!(%commit, "an older commit is published instead");
         }
-        let older = Target {
-            reference: target.reference.clone(),
-            wanted: target.wanted.clone(),
-            fetch: commit,
-            commit: Some(commit),
-            looked_at: true,
-        };
+        let older =
+            Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
         let outcome = self.bring(&older, None)?;
         let rules = self.rules_of_the_gate(target);
         let source = &mut *self.source;
@@ -119,7 +113,8 @@ impl Pass<'_> {
         let source = &*self.source;
         let (_, root) = source.store.peel_to_commit(objects, &commit, "").ok()?;
         let listing: Listing =
-            tree::walk(objects, &root, &source.config.limits, &ANYTHING, self.deadline.interrupt()).ok()?;
+            tree::walk(objects, &root, &source.config.limits, &Policy::ANYTHING, self.deadline.interrupt())
+                .ok()?;
         let converter = Converter::new(&listing, objects, source.config.checkout).ok()?;
         Some(self.judge(objects, commit, (&listing, converter.as_ref()), over).verdict)
     }

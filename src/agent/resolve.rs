@@ -12,6 +12,7 @@ use crate::error::Remedy;
 use crate::git::refs::{Choice, Found, Wanted};
 use crate::git::{self, auth};
 use crate::metrics::Stage;
+use crate::publish::state::Published;
 
 /// A ref, resolved.
 pub(super) struct Target {
@@ -25,6 +26,20 @@ pub(super) struct Target {
     pub(super) commit: Option<ObjectId>,
     /// Its objects are here, and the gate has looked at it.
     pub(super) looked_at: bool,
+}
+
+impl Target {
+    /// A commit that is known, as what `reference` is.
+    pub(super) fn of_commit(commit: ObjectId, reference: &str, wanted: &str) -> Target {
+        let (reference, wanted) = (reference.to_owned(), wanted.to_owned());
+        Target { reference, wanted, fetch: commit, commit: Some(commit), looked_at: false }
+    }
+
+    /// What was published last. Nobody is asked.
+    pub(super) fn of_published(published: &Published) -> Option<Target> {
+        let commit = ObjectId::from_hex(published.commit.as_bytes()).ok()?;
+        Some(Target::of_commit(commit, &published.reference, &published.wanted))
+    }
 }
 
 impl Pass<'_> {

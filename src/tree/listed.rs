@@ -7,7 +7,7 @@ use gix::index::{Entry as IndexEntry, State};
 use gix::objs::Kind as ObjectKind;
 
 use super::attributes::{Converter, is_name_of_rules};
-use super::{CheckoutConfig, Entry, Kind, Limits, Policy, Symlinks, walk};
+use super::{CheckoutConfig, Entry, Kind, Limits, Policy, walk};
 use crate::deadline::Deadline;
 use crate::git::store::Objects;
 
@@ -27,8 +27,7 @@ pub(super) fn lists_the_commit(
         return true;
     }
     // Old repositories have modes in their trees that no index has: then the trees themselves are read.
-    let policy = Policy { symlinks: Symlinks::Any, case_insensitive: false };
-    let Ok(listing) = walk(objects, root, limits, &policy, deadline.interrupt()) else {
+    let Ok(listing) = walk(objects, root, limits, &Policy::ANYTHING, deadline.interrupt()) else {
         return true;
     };
     let listed = listing.entries().map(|entry| (entry.path, Some(entry.kind), entry.id));

@@ -69,6 +69,11 @@ pub struct Policy {
     pub case_insensitive: bool,
 }
 
+impl Policy {
+    /// For a tree that is looked at and not written.
+    pub const ANYTHING: Policy = Policy { symlinks: Symlinks::Any, case_insensitive: false };
+}
+
 /// A bound that a tree went over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {

@@ -20,7 +20,7 @@ use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
 use crate::path::absolute;
 use crate::tree::attributes::Converter;
-use crate::tree::{self, CheckoutConfig, Limits, Symlinks};
+use crate::tree::{self, CheckoutConfig, Limits, Policy};
 
 /// `dagsync check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,8 +166,7 @@ fn against_of(
     let (_, root) = work_tree.revision(against)?;
     let objects = work_tree.objects()?;
     let never = AtomicBool::new(false);
-    let policy = tree::Policy { symlinks: Symlinks::Any, case_insensitive: false };
-    let listing = tree::walk(&objects, &root, &Limits::default(), &policy, &never)?;
+    let listing = tree::walk(&objects, &root, &Limits::default(), &Policy::ANYTHING, &never)?;
     let converter = Converter::new(&listing, &objects, CheckoutConfig::default())?;
     look(&Candidate::new(&listing, below.as_bytes().as_bstr(), &objects, converter.as_ref(), &never));
     Ok(())
