@@ -3,12 +3,12 @@
 mod support;
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::observe::sidecar;
-use support::process::program;
+use support::process::{as_process_1, program};
 use support::wait::{PATIENCE, wait_until};
 use support::{Agent, Repo, temp};
 
@@ -25,18 +25,6 @@ fn name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
-/// `unshare` with what this user may do. Not being able to is a failure: a test that skips itself shows nothing.
-fn unshare() -> Command {
-    let ways: [&[&str]; 2] = [&["--mount-proc"], &["--user", "--map-root-user", "--mount-proc"]];
-    let make = |way: &[&str]| {
-        let mut command = Command::new(program("unshare"));
-        command.args(["--pid", "--fork", "--kill-child"]).args(way).stdin(Stdio::null());
-        command
-    };
-    let works = |way: &&[&str]| make(way).arg("true").output().is_ok_and(|output| output.status.success());
-    make(ways.iter().copied().find(works).expect("`unshare` can make a process namespace: run as root"))
-}
-
 #[test]
 fn process_1_ends_when_asked_and_reaps_what_it_did_not_start() {
     let folder = temp();
@@ -48,7 +36,7 @@ fn process_1_ends_when_asked_and_reaps_what_it_did_not_start() {
     let inner = sidecar(repo.git_dir(), &root).args(["--period=1h"]).command();
 
     // The shell is process 1 and becomes the agent, which so inherits a child that it never started.
-    let mut command = unshare();
+    let mut command = as_process_1();
     command
         .args(["/bin/sh", "-c", "read line < \"$0\" & exec \"$@\""])
         .arg(&lifeline)

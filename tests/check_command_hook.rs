@@ -8,14 +8,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use support::agent::{Agent, Launch};
 use support::canary::{assert_not_below, assert_not_in, canary};
 use support::observe::{address, metrics, sample};
-use support::process::{program, unproven};
+use support::process::{as_process_1, unproven};
 use support::wait::{PATIENCE, holds_within, wait_until};
 use support::{GitServer, Repo};
 use synced::{Synced, succeeds};
@@ -405,18 +404,6 @@ fn a_published_tree_is_mended_without_being_asked_about() {
     fs::remove_dir_all(world.synced.root.join(".worktrees").join(&live)).unwrap();
     succeeds(&world.asks("exit 1").args(["--one-time"]));
     world.synced.shows(&live);
-}
-
-/// `unshare` with what this user may do. Not being able to is a failure: a test that skips itself shows nothing.
-fn as_process_1() -> Command {
-    let ways: [&[&str]; 2] = [&["--mount-proc"], &["--user", "--map-root-user", "--mount-proc"]];
-    let make = |way: &[&str]| {
-        let mut command = Command::new(program("unshare"));
-        command.args(["--pid", "--fork", "--kill-child"]).args(way).stdin(Stdio::null());
-        command
-    };
-    let works = |way: &&[&str]| make(way).arg("true").output().is_ok_and(|output| output.status.success());
-    make(ways.iter().copied().find(works).expect("`unshare` can make a process namespace: run as root"))
 }
 
 #[test]

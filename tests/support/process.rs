@@ -85,3 +85,16 @@ impl Drop for Daemon {
         let _ = self.keeper.wait();
     }
 }
+
+/// `unshare` with what this user may do, its program process 1 of a namespace. Not being able to is a failure: a test that skips
+/// itself shows nothing.
+pub fn as_process_1() -> Command {
+    let ways: [&[&str]; 2] = [&["--mount-proc"], &["--user", "--map-root-user", "--mount-proc"]];
+    let make = |way: &[&str]| {
+        let mut command = Command::new(program("unshare"));
+        command.args(["--pid", "--fork", "--kill-child"]).args(way).stdin(Stdio::null());
+        command
+    };
+    let works = |way: &&[&str]| make(way).arg("true").output().is_ok_and(|output| output.status.success());
+    make(ways.iter().copied().find(works).expect("`unshare` can make a process namespace: run as root"))
+}
