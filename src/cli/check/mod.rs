@@ -2,6 +2,7 @@
 
 mod folder;
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -108,17 +109,15 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     let report = match &args.against {
         None => checker.check(revision, None),
         Some(against) => {
-            let mut failed = None;
-            let published = |look: &mut Looking<'_>| against_of(against, work_tree.as_ref(), &below, look);
-            // Read before it is needed: a wrong name is told also when there is nothing to compare.
-            published(&mut |_| {}).unwrap_or_else(|err| failed = Some(err));
-            match failed {
-                Some(err) => return Err(err),
-                None => {
-                    let files = |look: &mut Looking<'_>| drop(published(look));
-                    checker.check(revision, Some(Published { commit: "", files: &files }))
-                }
+            let failed = Cell::new(None);
+            let files = |look: &mut Looking<'_>| {
+                failed.set(against_of(against, work_tree.as_ref(), &below, look).err());
+            };
+            let report = checker.check(revision, Some(Published { commit: "", files: &files }));
+            if let Some(err) = failed.into_inner() {
+                return Err(err);
             }
+            report
         }
     };
     // Paths as the host of the repository shows them, but as they were given for whoever reads text.
