@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use dagsync::agent::{App, End, MakeParts, Message, Parts};
 use dagsync::check::report::Report;
 use dagsync::check::verdict::Verdict;
-use dagsync::check::{Gate, Open, Published, Revision, Snapshot};
+use dagsync::check::{Gate, Open, Published, Revision, Snapshot, Unreadable};
 use dagsync::config::{self, Inputs, SourceConfig, Surroundings};
 use dagsync::hooks::{Announcer, Nobody, Publication};
 use support::agent::published;
@@ -97,7 +97,11 @@ impl World {
 struct Moody(Arc<AtomicUsize>, &'static [usize]);
 
 impl Gate for Moody {
-    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
+    fn judge(
+        &mut self,
+        revision: Revision<'_>,
+        published: Option<Published<'_>>,
+    ) -> Result<Report, Unreadable> {
         let number = self.0.fetch_add(1, Ordering::SeqCst);
         assert!(!self.1.contains(&number), "the gate is out of order");
         let verdict = match revision.files.find("bad".into()) {
@@ -105,9 +109,12 @@ impl Gate for Moody {
             None => Verdict::Pass,
         };
         // What is published was let through.
-        let clean = &mut |files: &dyn Snapshot| assert!(files.find("bad".into()).is_none());
+        let clean = &mut |files: &dyn Snapshot| {
+            assert!(files.find("bad".into()).is_none());
+            true
+        };
         published.inspect(|published| (published.files)(clean));
-        Report { verdict, ..Open.judge(revision, published) }
+        Ok(Report { verdict, ..Open.judge(revision, published)? })
     }
 }
 

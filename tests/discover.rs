@@ -9,7 +9,7 @@ use std::time::Instant;
 use dagsync::check::discover::{Memory, discover, discover_with};
 use dagsync::check::snapshot::{Entry, InMemory, Kind};
 use dagsync::check::target::{Airflow, IgnoreSyntax, Python};
-use dagsync::check::{Code, Snapshot, Target};
+use dagsync::check::{Code, Snapshot, Target, Unreadable};
 use forest::Tree;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -48,7 +48,7 @@ fn check(text: &str, least: usize) {
         );
         let syntax = if vector.syntax == "glob" { IgnoreSyntax::Glob } else { IgnoreSyntax::Regexp };
         for (version, expected) in &vector.by_version {
-            let found = discover(&snapshot, &target(version, syntax));
+            let found = discover(&snapshot, &target(version, syntax)).unwrap();
             let answer = match (found.findings.is_empty(), found.files.is_empty()) {
                 (false, _) => "error".into(),
                 (true, ignored) => serde_json::Value::Bool(ignored),
@@ -72,30 +72,23 @@ fn every_vector_of_every_airflow_is_answered_alike() {
 /// A snapshot with ids, that counts what is read.
 struct Counting {
     inner: InMemory,
-    entries: Vec<Entry>,
     reads: AtomicUsize,
 }
 
-impl Counting {
-    fn new(inner: InMemory) -> Counting {
-        let mut entries = inner.entries().to_vec();
-        for (index, entry) in entries.iter_mut().enumerate() {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&(index as u64).to_be_bytes());
-            entry.content = Some(id);
-        }
-        Counting { inner, entries, reads: AtomicUsize::new(0) }
-    }
-}
-
 impl Snapshot for Counting {
-    fn entries(&self) -> &[Entry] {
-        &self.entries
+    fn len(&self) -> usize {
+        self.inner.len()
     }
 
-    fn read(&self, entry: &Entry) -> Result<Vec<u8>, String> {
+    fn entry(&self, at: usize) -> Entry<'_> {
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(&(at as u64).to_be_bytes());
+        Entry { content: Some(id), ..self.inner.entry(at) }
+    }
+
+    fn read(&self, at: usize) -> Result<Vec<u8>, Unreadable> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.read(entry)
+        self.inner.read(at)
     }
 }
 
@@ -119,14 +112,14 @@ fn of_ten_thousand_files_only_the_ignore_files_are_read_again_and_that_quickly()
             ));
         }
     }
-    let snapshot = Counting::new(InMemory::new(files));
+    let snapshot = Counting { inner: InMemory::new(files), reads: AtomicUsize::new(0) };
     let target = Target::default();
     let mut memory = Memory::default();
-    let first = discover_with(&snapshot, &target, &mut memory);
+    let first = discover_with(&snapshot, &target, &mut memory).unwrap();
     assert_eq!(first.files.len(), 10_000);
     snapshot.reads.store(0, Ordering::Relaxed);
     let began = Instant::now();
-    let second = discover_with(&snapshot, &target, &mut memory);
+    let second = discover_with(&snapshot, &target, &mut memory).unwrap();
     let took = began.elapsed();
     assert_eq!(first, second);
     assert_eq!(snapshot.reads.load(Ordering::Relaxed), 50);
@@ -139,7 +132,7 @@ fn fatal(files: &[(&str, Kind, &[u8])], version: &str) -> Vec<(String, u32, Code
     let snapshot = InMemory::new(files.iter().map(|(path, kind, bytes)| (*path, *kind, bytes.to_vec())));
     let mut target = target(version, IgnoreSyntax::of(version.parse().unwrap()));
     target.safe_mode = true;
-    let findings = discover(&snapshot, &target).findings;
+    let findings = discover(&snapshot, &target).unwrap().findings;
     for finding in &findings {
         assert!(finding.issue.hint.is_some() && finding.issue.message.contains("Airflow"), "{finding:?}");
     }
@@ -183,8 +176,39 @@ fn two_paths_to_one_folder_are_told_at_the_link_with_both_paths() {
         }
     }
     let snapshot = InMemory::new([("b/d.py", Kind::File, DAG), ("c", Kind::Link, "b")]);
-    let message = discover(&snapshot, &Target::default()).findings.remove(0).issue.message;
+    let message = discover(&snapshot, &Target::default()).unwrap().findings.remove(0).issue.message;
     assert!(message.contains("`b`") && message.contains("`c`"), "{message}");
+}
+
+#[test]
+fn links_lead_out_of_the_folder_into_the_rest_of_the_revision_and_back() {
+    let found = |links: &[(&str, &'static str)], folder: &str| {
+        let files =
+            [("lib/deep/a.py", DAG), ("lib/.airflowignore", "no.py"), ("lib/no.py", DAG), ("dags/b.py", DAG)];
+        let files = files.map(|(path, text)| (path, Kind::File, text));
+        let links = links.iter().map(|(path, to)| (*path, Kind::Link, *to));
+        let snapshot = InMemory::new(files.into_iter().chain(links)).with_folder(folder);
+        let found = discover(&snapshot, &Target::default()).unwrap();
+        let files: Vec<String> = found.files.iter().map(|file| file.path.to_string()).collect();
+        (files, found.findings.iter().map(|it| it.path.to_string()).collect::<Vec<_>>(), found.is_missing)
+    };
+    let paths = |paths: &[&str]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let none = Vec::new;
+    assert_eq!(found(&[], "dags"), (paths(&["b.py"]), none(), false));
+    assert_eq!(found(&[("dags/up", "../lib")], "dags"), (paths(&["b.py", "up/deep/a.py"]), none(), false));
+    assert_eq!(
+        found(&[("dags/one.py", "../lib/no.py")], "dags"),
+        (paths(&["b.py", "one.py"]), none(), false)
+    );
+    // Round in a circle, all of it outside of the folder but the first step.
+    let (_, loops, _) = found(&[("dags/up", "../lib"), ("lib/self", ".")], "dags");
+    assert_eq!(loops, ["lib/self"]);
+    let (_, loops, _) = found(&[("dags/up", "..")], "dags");
+    assert_eq!(loops, ["dags/up"]);
+    // The folder is a link itself, or it is not there.
+    assert_eq!(found(&[("now", "lib/deep")], "now"), (paths(&["a.py"]), none(), false));
+    assert_eq!(found(&[("now", "gone")], "now"), (none(), none(), true));
+    assert_eq!(found(&[], "nowhere"), (none(), none(), true));
 }
 
 #[test]
@@ -194,7 +218,7 @@ fn a_name_that_is_not_utf8_matters_for_dags_and_for_re2() {
     };
     let codes = |snapshot: &InMemory, version: &str| -> Vec<Code> {
         let target = Target::of(version.parse().unwrap(), Python::DEFAULT);
-        discover(snapshot, &target).findings.into_iter().map(|finding| finding.issue.code).collect()
+        discover(snapshot, &target).unwrap().findings.into_iter().map(|finding| finding.issue.code).collect()
     };
     for version in VERSIONS {
         assert_eq!(codes(&snapshot(DAG, ""), version), [Code::NameEncoding], "{version}");
@@ -218,19 +242,18 @@ proptest! {
         let snapshot = InMemory::new(Tree::grown(seed, ignore).entries());
         let target = Target { safe_mode, ..target(version, ignore) };
         let mut memory = Memory::default();
-        let found = discover_with(&snapshot, &target, &mut memory);
-        prop_assert_eq!(&found, &discover_with(&snapshot, &target, &mut memory));
+        let found = discover_with(&snapshot, &target, &mut memory).unwrap();
+        prop_assert_eq!(&found, &discover_with(&snapshot, &target, &mut memory).unwrap());
         prop_assert!(found.files.windows(2).all(|pair| pair[0].path < pair[1].path));
-        prop_assert!(found.unread.is_empty());
         for file in &found.files {
-            let entry = &snapshot.entries()[file.entry];
+            let entry = snapshot.entry(file.entry);
             prop_assert_eq!(entry.kind, Kind::File);
             let name = file.path.rsplit(|byte| *byte == b'/').next().unwrap();
             prop_assert!(file.zip || name.ends_with(b".py"));
         }
         // Without ignore files nothing is left out that was found with them, unless the walk ends earlier.
         let open = Tree::grown(seed, ignore).entries().into_iter().filter(|(path, ..)| !path.ends_with(b".airflowignore"));
-        let open = discover(&InMemory::new(open), &target);
+        let open = discover(&InMemory::new(open), &target).unwrap();
         if found.findings.is_empty() && open.findings.is_empty() {
             prop_assert!(found.files.iter().all(|file| open.files.iter().any(|other| other.path == file.path)));
         }

@@ -71,6 +71,35 @@ fn an_error_that_readers_have_already_holds_nothing_back() {
 }
 
 #[test]
+fn what_readers_have_is_known_from_the_tree_when_its_objects_are_gone() {
+    let world = world();
+    let bad = world.repo.commit(&[("one.py", &broken("one")), ("sub/three.py", &dag("three"))]);
+    once(&world, &["--check=report"]);
+    world.shows(&bad);
+    // Fetched again, the history begins at the new commit.
+    let packs = world.root.join(".git/objects/pack");
+    fs::remove_dir_all(&packs).unwrap();
+    let more = world.repo.commit(&[("two.py", &dag("zwei"))]);
+    once(&world, &[]);
+    world.shows(&more);
+    fs::remove_dir_all(&packs).unwrap();
+    world.repo.commit(&[("two.py", &broken("zwei"))]);
+    holds(&world, &[]);
+}
+
+#[test]
+fn a_link_out_of_the_folder_that_leads_back_is_never_published() {
+    let world = Synced::empty();
+    let good = world.repo.commit(&[("dags/one.py", &dag("one")), ("lib/two.py", &dag("two"))]);
+    once(&world, &["--check-folder=dags"]);
+    world.shows(&good);
+    world.repo.symlink("dags/lib", "../lib");
+    world.repo.symlink("lib/again", ".");
+    world.repo.commit_all("A loop");
+    assert!(holds(&world, &["--check-folder=dags", "--check=report"]).contains("lib/again: "));
+}
+
+#[test]
 fn what_airflow_does_not_load_holds_nothing_back() {
     let world = world();
     let fixture = world.repo.commit(&[("tests/broken.py", "def f(:\n")]);
@@ -82,7 +111,8 @@ fn what_airflow_does_not_load_holds_nothing_back() {
 fn what_a_dag_file_imports_has_to_compile_too() {
     let world = world();
     let importing = format!("from common import x\n{}", dag("one"));
-    let good = world.repo.commit(&[("common/x.py", "x = 1\n"), ("one.py", &importing)]);
+    let good =
+        world.repo.commit(&[("common/x.py", "x = 1\n"), ("common/y.py", "y = 1\n"), ("one.py", &importing)]);
     once(&world, &[]);
     world.shows(&good);
     world.repo.commit(&[("common/x.py", "x = = 1\n")]);

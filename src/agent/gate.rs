@@ -6,20 +6,23 @@ use std::time::{Instant, SystemTime};
 use gix::ObjectId;
 use gix::bstr::ByteSlice as _;
 
-use super::failure::Failure;
+use super::failure::{Broken, Failure};
+use super::folder::Folder;
 use super::pass::Pass;
 use super::resolve::Target;
-use super::revision::Candidate;
+use super::revision::{self, Candidate};
 use super::source::{Live, Source};
 use crate::check::report::Report;
 use crate::check::verdict::Verdict;
 use crate::check::{self, Finding, Looking, OnRewind, Severity};
+use crate::error::Remedy;
 use crate::git::store::Objects;
 use crate::log::escape;
 use crate::metrics::Stage;
+use crate::publish::AtLink;
 use crate::publish::state::{Held, seconds};
 use crate::tree::attributes::Converter;
-use crate::tree::{self, Listing, Policy};
+use crate::tree::{Listing, write};
 
 /// A push has fewer commits, nearly always.
 const PUSHED: usize = 200;
@@ -37,35 +40,35 @@ impl Pass<'_> {
         target: &Target,
         (listing, converter): (&Listing, Option<&Converter>),
         live: Option<&Live>,
-    ) -> Option<Held> {
+    ) -> Result<Option<Held>, Broken> {
         // It was let through before: now it is built, or built again.
         if target.looked_at || self.source.state.of(&commit).is_some() {
-            return None;
+            return Ok(None);
         }
         let on_rewind = self.source.config.check.on_rewind;
         if on_rewind != OnRewind::Allow
             && let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live))
         {
             if on_rewind == OnRewind::Block {
-                return Some(self.hold(commit, target, "rewind", &reason));
+                return Ok(Some(self.hold(commit, target, "rewind", &reason)));
             }
             tracing::warn!("{reason}");
         }
         if self.source.config.check.policy == check::verdict::Policy::Off {
-            return None;
+            return Ok(None);
         }
         let start = Instant::now();
         let before = live.map(|live| live.commit).or_else(|| self.instead(target)?.commit);
-        let report = self.judge(objects, commit, (listing, converter), before);
+        let report = self.judge(objects, commit, (listing, converter), before)?;
         let found = report.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
         self.source.metrics.checked(start.elapsed(), found);
         tell(&report.findings);
         self.findings.clone_from(&report.findings);
         let Verdict::Reject { because, reason } = report.verdict else {
             self.source.state.held = None;
-            return None;
+            return Ok(None);
         };
-        Some(self.hold(commit, target, because, &reason))
+        Ok(Some(self.hold(commit, target, because, &reason)))
     }
 
     /// Remembers that a revision is held back.
@@ -139,28 +142,46 @@ impl Pass<'_> {
         commit: ObjectId,
         (listing, converter): (&Listing, Option<&Converter>),
         before: Option<ObjectId>,
-    ) -> Report {
+    ) -> Result<Report, Broken> {
+        // Whole or not: it is what readers have.
+        let at_link = self.source.layout.at_link();
         let Source { gate, store, config, .. } = &mut *self.source;
         let (store, limits, checkout) = (&*store, &config.limits, config.checkout);
         let interrupt = self.deadline.interrupt();
         let folder = config.check.folder.as_bstr();
         let before = before.map(|commit| (commit, commit.to_string()));
         let files = |look: &mut Looking<'_>| {
-            let walk = || {
-                let (_, root) = store.peel_to_commit(objects, &before.as_ref()?.0, "").ok()?;
-                // It is there already: what is allowed now is no question.
-                tree::walk(objects, &root, limits, &Policy::ANYTHING, interrupt).ok()
+            let Some((before, _)) = &before else { return };
+            if let Ok((_, root)) = store.peel_to_commit(objects, before, "")
+                && revision::show(objects, &root, limits, checkout, folder, interrupt, look)
+                    .is_ok_and(|it| it)
+            {
+                return;
+            }
+            // The store was fetched again and begins later: then it is what readers have.
+            let tree = match &at_link {
+                Ok(AtLink::Tree { path, commit }) if commit == before => Folder::whole(path, folder).ok(),
+                _ => None,
             };
-            let Some(listing) = walk() else { return };
-            let Ok(converter) = Converter::new(&listing, objects, checkout) else { return };
-            look(&Candidate::new(&listing, folder, objects, converter.as_ref(), interrupt));
+            if !tree.is_some_and(|tree| look(&tree)) {
+                tracing::warn!(
+                    "{before} cannot be read any more: errors cannot be compared, and hold nothing back"
+                );
+            }
         };
         let published = before.as_ref().map(|(_, commit)| check::Published { commit, files: &files });
         let candidate = Candidate::new(listing, folder, objects, converter, interrupt);
         let message = store.message(objects, &commit).unwrap_or_default();
         let revision =
             check::Revision { commit: &commit.to_string(), message: message.as_bstr(), files: &candidate };
-        gate.judge(revision, published)
+        gate.judge(revision, published).map_err(|err| match self.deadline.check() {
+            Err(expired) => Broken::new(Stage::Check, &write::Error::Expired(expired)),
+            Ok(()) => {
+                let message = format!("cannot read revision {commit}: {err}");
+                let failure = Failure::new(Stage::Check, &message, None, Remedy::Retry { after: None });
+                Broken { failure, damaged: true }
+            }
+        })
     }
 }
 

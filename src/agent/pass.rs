@@ -224,7 +224,7 @@ impl Pass<'_> {
             .map_err(broken_tree(Stage::Check))?;
         let held = self.time(Stage::Check, |pass| {
             pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
-        });
+        })?;
         if let Some(held) = held {
             return self.publish_an_older_one(target, commit, held);
         }

@@ -15,7 +15,7 @@ use crate::git::store::Objects;
 use crate::metrics::Stage;
 use crate::publish::state::Held;
 use crate::tree::attributes::Converter;
-use crate::tree::{self, Listing, Policy};
+use crate::tree::{self, Policy};
 
 /// So many commits are played back at most. Who pushes more broken ones in a row has other problems.
 const COMMITS: usize = 32;
@@ -88,7 +88,7 @@ impl Pass<'_> {
         }
         let (mut stands, mut survives) = (None, None);
         for commit in commits.iter().rev() {
-            match self.verdict_of(&objects, *commit, stands) {
+            match self.verdict_of(&objects, *commit, stands)? {
                 Some(Verdict::Pass) => stands = Some(*commit),
                 Some(Verdict::Reject { because: "error", .. }) if survives.is_none() => {
                     survives = Some(*commit)
@@ -100,7 +100,7 @@ impl Pass<'_> {
         if let (None, Some(first)) = (stands, survives) {
             stands = Some(first);
             for commit in commits.iter().rev().skip_while(|commit| **commit != first).skip(1) {
-                if let Some(Verdict::Pass) = self.verdict_of(&objects, *commit, stands) {
+                if let Some(Verdict::Pass) = self.verdict_of(&objects, *commit, stands)? {
                     stands = Some(*commit);
                 }
             }
@@ -109,13 +109,21 @@ impl Pass<'_> {
     }
 
     /// What the gate says of a commit over another one; `None` if it cannot be written at all.
-    fn verdict_of(&mut self, objects: &Objects, commit: ObjectId, over: Option<ObjectId>) -> Option<Verdict> {
+    fn verdict_of(
+        &mut self,
+        objects: &Objects,
+        commit: ObjectId,
+        over: Option<ObjectId>,
+    ) -> Result<Option<Verdict>, Broken> {
         let source = &*self.source;
-        let (_, root) = source.store.peel_to_commit(objects, &commit, "").ok()?;
-        let listing: Listing =
-            tree::walk(objects, &root, &source.config.limits, &Policy::ANYTHING, self.deadline.interrupt())
-                .ok()?;
-        let converter = Converter::new(&listing, objects, source.config.checkout).ok()?;
-        Some(self.judge(objects, commit, (&listing, converter.as_ref()), over).verdict)
+        let (limits, checkout) = (&source.config.limits, source.config.checkout);
+        let interrupt = self.deadline.interrupt();
+        let Ok((_, root)) = source.store.peel_to_commit(objects, &commit, "") else { return Ok(None) };
+        let Ok(listing) = tree::walk(objects, &root, limits, &Policy::ANYTHING, interrupt) else {
+            return Ok(None);
+        };
+        let Ok(converter) = Converter::new(&listing, objects, checkout) else { return Ok(None) };
+        let report = self.judge(objects, commit, (&listing, converter.as_ref()), over)?;
+        Ok(Some(report.verdict))
     }
 }

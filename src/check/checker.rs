@@ -1,76 +1,77 @@
 //! The check itself: what is in a revision, file by file and between files, and what follows.
-//!
-//! What a file's content alone decides is remembered by its content, so that the next revision costs what it changes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
+use super::contents::{Contents, How, Read};
+use super::dag::Between;
 use super::dag::tree::{self, File};
-use super::dag::{self, Facts, Role};
 use super::discover::{self, Discovery};
+use super::paths::{Paths, gone};
 use super::report::Report;
-use super::snapshot::{Content, Entry, Kind};
+use super::snapshot::{Entry, Kind, Unreadable};
 use super::verdict::{self, Baseline, Known, Verdict};
-use super::{Code, Finding, Gate, Issue, Published, Revision, Settings, Severity, Snapshot, Target, python};
-
-/// What the content of a file decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Read {
-    /// What is wrong with it wherever it is.
-    issues: Vec<Issue>,
-    /// What is wrong with it, besides, as a DAG file.
-    as_dag_file: Vec<Issue>,
-    /// And as a module.
-    as_module: Vec<Issue>,
-    /// Of a Python file that can be parsed, as far as other files matter to it.
-    facts: Option<Facts>,
-}
-
-impl Read {
-    fn of(entry: &Entry, bytes: &[u8], target: &Target) -> Read {
-        if !is_python(entry) {
-            let name = entry.path.rsplit_str("/").next().unwrap_or_default();
-            return Read::only(dag::data_syntax(name, bytes).into_iter().collect());
-        }
-        let (issues, facts) = python::compile(bytes, target.python, Facts::of);
-        // Of a file that does not compile, what it says is not sure.
-        let broken = issues.iter().any(|issue| issue.code.severity() > Severity::Warning);
-        let Some(facts) = facts.filter(|_| !broken) else { return Read::only(issues) };
-        let roles = [Role::DagFile, Role::Module].map(|role| dag::issues(&facts, target, role));
-        let [as_dag_file, as_module] = roles;
-        Read { issues, as_dag_file, as_module, facts: Some(facts.between_files()) }
-    }
-
-    fn only(issues: Vec<Issue>) -> Read {
-        Read { issues, as_dag_file: Vec::new(), as_module: Vec::new(), facts: None }
-    }
-}
-
-fn is_python(entry: &Entry) -> bool {
-    entry.path.ends_with(b".py")
-}
-
-/// Whether its content is looked at: Python, and what lies beside it as settings.
-fn is_read(entry: &Entry) -> bool {
-    let is = |ending: &str| entry.path.ends_with(ending.as_bytes());
-    entry.kind == Kind::File && [".py", ".yaml", ".yml", ".json"].into_iter().any(is)
-}
+use super::{Finding, Gate, Published, Revision, Settings, Severity, Snapshot};
 
 /// What was found in a revision, before anybody decides about it.
 #[derive(Debug, Clone, Default)]
 pub struct Looked {
-    /// How much is there.
+    /// How much is in the DAGs folder.
     files: usize,
-    /// The Python of it.
-    modules: Vec<Entry>,
-    /// What Airflow loads.
-    pub discovery: Discovery,
+    /// Modules and DAG files, with what each of them is.
+    paths: Paths,
+    uses: Vec<Use>,
+    dag_files: usize,
+    /// There is no DAGs folder.
+    is_missing: bool,
     /// All findings, ordered by path and place.
     pub found: Vec<Known>,
+}
+
+/// What a path below the DAGs folder is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Use {
+    /// Something that can be imported.
+    is_module: bool,
+    /// Something that Airflow loads, as its walk names it.
+    is_loaded: bool,
+}
+
+impl Looked {
+    fn paths(&self, is: impl Fn(&Use) -> bool + Clone) -> impl Iterator<Item = &BStr> + Clone {
+        self.paths.iter().zip(&self.uses).filter(move |(_, of)| is(of)).map(|(path, _)| path)
+    }
+
+    /// What can be imported, below the DAGs folder.
+    fn modules(&self) -> impl Iterator<Item = &BStr> + Clone {
+        self.paths(|of| of.is_module)
+    }
+
+    /// What Airflow loads, as its walk names it.
+    pub fn loaded(&self) -> impl Iterator<Item = &BStr> + Clone {
+        self.paths(|of| of.is_loaded)
+    }
+}
+
+/// What is known of the revision that another one takes the place of.
+#[derive(Debug, Clone)]
+enum Before {
+    /// There is none: nobody reads anything yet.
+    Nothing,
+    /// There is one, and nothing of it can be read any more.
+    Unknown,
+    Known(Arc<Looked>),
+}
+
+impl Before {
+    fn known(&self) -> Option<&Looked> {
+        match self {
+            Before::Known(looked) => Some(looked),
+            Before::Nothing | Before::Unknown => None,
+        }
+    }
 }
 
 /// Checks revisions for one target.
@@ -79,186 +80,268 @@ pub struct Checker {
     settings: Settings,
     /// What passed last, which is what is published, as far as we know; or what was published when something did not pass.
     passed: Option<(String, Arc<Looked>)>,
-    /// With the number of the check that used it last. A name's ending says how a content is read.
-    known: HashMap<(Content, bool), (u64, Arc<Read>)>,
-    contents: discover::Memory,
-    checks: u64,
+    contents: Contents,
+    memory: discover::Memory,
 }
 
 impl Checker {
     /// One that knows nothing yet.
     pub fn new(settings: Settings) -> Checker {
-        Checker {
-            settings,
-            passed: None,
-            known: HashMap::new(),
-            contents: discover::Memory::default(),
-            checks: 0,
-        }
+        let (contents, memory) = (Contents::default(), discover::Memory::default());
+        Checker { settings, passed: None, contents, memory }
     }
 
     /// Looks at all of a revision. `before` is what it takes the place of.
-    pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Looked {
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Result<Looked, Unreadable> {
         let target = self.settings.target;
-        let discovery = discover::discover_with(snapshot, &target, &mut self.contents);
-        let entries = snapshot.entries();
-        let loaded: HashSet<&BStr> =
-            discovery.files.iter().map(|file| entries[file.entry].path.as_bstr()).collect();
-        let looked_at: Vec<&Entry> = entries.iter().filter(|entry| is_read(entry)).collect();
-        let read = self.read(snapshot, &looked_at);
-        // What does not compile says nothing, but others may import it.
-        let nothing = Facts::default();
-        let files: Vec<File<'_>> = looked_at
-            .iter()
-            .zip(&read)
-            .filter(|(entry, _)| is_python(entry))
-            .map(|(entry, read)| {
-                let path = entry.path.as_bstr();
-                let facts = read.facts.as_ref().unwrap_or(&nothing);
-                File { path, facts, loaded: loaded.contains(path) }
-            })
-            .collect();
+        let inside = snapshot.inside();
+        let to_read = |at: usize| Some((at, How::of(snapshot.entry(at))?));
+        let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
+        let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
+        let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
+        // A link may lead out of the folder.
+        let beyond: BTreeSet<usize> =
+            discovery.files.iter().map(|file| file.entry).filter(|at| !inside.contains(at)).collect();
+        let beyond: Vec<(usize, How)> = beyond.into_iter().filter_map(to_read).collect();
+        read.extend(self.contents.read(snapshot, &beyond, &target, &mut self.memory)?);
+        files.extend(beyond);
+
+        let mut is_loaded = vec![false; snapshot.len()];
+        discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
+        let modules = modules(snapshot, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
-        for (entry, read) in looked_at.iter().zip(&read) {
-            let more =
-                if loaded.contains(entry.path.as_bstr()) { &read.as_dag_file } else { &read.as_module };
-            let issues = read.issues.iter().chain(more);
-            findings.extend(issues.map(|issue| Finding::new(entry.path.clone(), issue.clone())));
+        for ((at, _), read) in files.iter().zip(&read) {
+            let more = if is_loaded[*at] { &read.as_dag_file } else { &read.as_module };
+            for issue in read.issues.iter().chain(more) {
+                findings.push(Finding::new(snapshot.entry(*at).path, issue.clone()));
+            }
         }
-        findings.extend(tree::duplicate_dag_ids(&files));
-        findings.extend(tree::shadowed_modules(&files, entries, &target));
-        findings.extend(tree::case_clashes(entries));
-        let modules: Vec<Entry> = entries.iter().filter(|entry| is_python(entry)).cloned().collect();
+        findings.extend(tree::duplicate_dag_ids(&modules));
+        findings.extend(tree::shadowed_modules(&modules, snapshot, &target));
+        findings.extend(tree::case_clashes(snapshot));
         if let Some(before) = before {
-            findings.extend(tree::missing_modules(&files, entries, &before.modules));
-            let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
-            let were: BTreeSet<&BStr> = before.discovery.files.iter().map(|it| it.path.as_bstr()).collect();
-            let are: BTreeSet<&BStr> = discovery.files.iter().map(|it| it.path.as_bstr()).collect();
-            findings.extend(tree::skipped(&were, &are, &target, read));
+            findings.extend(tree::missing_modules(&modules, snapshot, before.modules()));
+            let read = |path: &BStr| -> Result<Option<(BString, Vec<u8>)>, Unreadable> {
+                let path = snapshot.whole(path);
+                let Some(at) = snapshot.find(path.as_bstr()) else { return Ok(None) };
+                Ok(Some((path, snapshot.read(at)?)))
+            };
+            let are = discovery.files.iter().map(|file| file.path.as_bstr());
+            findings.extend(tree::skipped(before.loaded(), are, &target, read)?);
         }
-        for (path, reason) in &discovery.unread {
-            findings.push(Finding::new(
-                path.clone(),
-                Issue::of_file(Code::LargeFile, format!("it is not checked: {reason}")),
-            ));
-        }
-
-        // What Airflow does not load, nor import, breaks nothing.
-        let elsewhere = |finding: &Finding| {
-            finding.severity == Severity::Error && !loaded.contains(finding.path.as_bstr())
-        };
-        let reached = match findings.iter().any(elsewhere) {
-            true => tree::reached(&files, entries),
-            false => BTreeSet::new(),
-        };
-        let mut found: Vec<Known> = findings
-            .into_iter()
-            .map(|finding| {
-                let content = snapshot.find(finding.path.as_bstr()).and_then(|entry| entry.content);
-                let harmless = elsewhere(&finding) && !reached.contains(finding.path.as_bstr());
-                (if harmless { finding.elsewhere() } else { finding }, content)
-            })
-            .collect();
-        found.sort();
-        found.dedup();
-        Looked { files: entries.len(), modules, discovery, found }
+        let found = weighed(findings, snapshot, &modules, &is_loaded);
+        Ok(looked(snapshot, &discovery, found))
     }
 
-    /// What is known of these files, or learnt now, on as many threads as there are.
-    fn read(&mut self, snapshot: &dyn Snapshot, files: &[&Entry]) -> Vec<Arc<Read>> {
-        let key = |entry: &Entry| Some((entry.content?, is_python(entry)));
-        let known = |entry: &Entry| Some(self.known.get(&key(entry)?)?.1.clone());
-        let mut all: Vec<Option<Arc<Read>>> = files.iter().map(|entry| known(entry)).collect();
-        let open: Vec<usize> = (0..files.len()).filter(|at| all[*at].is_none()).collect();
-        let next = AtomicUsize::new(0);
-        let learnt = Mutex::new(Vec::with_capacity(open.len()));
-        let target = self.settings.target;
-        let learn = || {
-            while let Some(at) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let read = match snapshot.read(files[*at]) {
-                    Ok(bytes) => Read::of(files[*at], &bytes, &target),
-                    Err(reason) => {
-                        let issue = Issue::of_file(Code::LargeFile, format!("it is not checked: {reason}"));
-                        Read::only(vec![issue])
-                    }
-                };
-                learnt.lock().unwrap_or_else(PoisonError::into_inner).push((*at, Arc::new(read)));
-            }
-        };
-        // A thread is not worth a few files.
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        std::thread::scope(|scope| {
-            for _ in 1..cores.min(open.len() / 32) {
-                scope.spawn(learn);
-            }
-            learn();
-        });
-        for (at, read) in learnt.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            all[at] = Some(read);
-        }
-        for (entry, read) in files.iter().zip(all.iter().flatten()) {
-            if let Some(key) = key(entry) {
-                self.known.insert(key, (self.checks, read.clone()));
-            }
-        }
-        all.into_iter().flatten().collect()
-    }
-
-    /// What is known of what is published: nothing if that cannot be had.
-    fn before(&mut self, published: Published<'_>) -> Option<Arc<Looked>> {
+    /// What is known of what is published.
+    fn before(&mut self, published: Option<Published<'_>>) -> Before {
+        let Some(published) = published else { return Before::Nothing };
         if let Some((commit, looked)) = &self.passed
             && commit == published.commit
         {
-            return Some(looked.clone());
+            return Before::Known(looked.clone());
         }
-        let mut looked = None;
-        (published.files)(&mut |snapshot| looked = Some(Arc::new(self.look(snapshot, None))));
-        looked
+        let mut before = Before::Unknown;
+        (published.files)(&mut |snapshot| match self.look(snapshot, None) {
+            Ok(looked) => {
+                before = Before::Known(Arc::new(looked));
+                true
+            }
+            Err(_) => false,
+        });
+        before
     }
 
     /// The whole check: what is found, and the verdict against what is published.
-    pub fn check(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
-        self.checks += 1;
-        let before = published.and_then(|published| self.before(published));
-        let looked = Arc::new(self.look(revision.files, before.as_deref()));
-        let baseline = || before.as_ref().map_or_else(Baseline::default, |it| Baseline::of(&it.found));
-        let verdict = match verdict::judge(self.settings.policy, &looked.found, baseline) {
-            Verdict::Pass => {
-                before.as_ref().map_or(Verdict::Pass, |before| self.guard(&revision, before, &looked))
+    ///
+    /// # Errors
+    /// When something of the revision cannot be read, which says nothing of it.
+    pub fn check(
+        &mut self,
+        revision: Revision<'_>,
+        published: Option<Published<'_>>,
+    ) -> Result<Report, Unreadable> {
+        self.contents.begin();
+        let before = self.before(published);
+        let looked = Arc::new(self.look(revision.files, before.known())?);
+        let verdict = self.verdict(&revision, &before, &looked);
+        self.contents.end();
+        self.passed = match (&verdict, before) {
+            (Verdict::Pass, _) => Some((revision.commit.to_owned(), looked.clone())),
+            (Verdict::Reject { .. }, Before::Known(before)) => {
+                published.map(|it| (it.commit.to_owned(), before))
             }
-            reject => reject,
+            (Verdict::Reject { .. }, _) => None,
         };
-        // What neither this revision nor the one before it has will hardly come back.
-        let checks = self.checks;
-        self.known.retain(|_, (used, _)| *used + 1 >= checks);
-        self.passed = match verdict {
-            Verdict::Pass => Some((revision.commit.to_owned(), looked.clone())),
-            Verdict::Reject { .. } => {
-                published.zip(before).map(|(it, before)| (it.commit.to_owned(), before))
-            }
-        };
-        Report {
+        Ok(Report {
             target: self.settings.target,
             files: looked.files,
-            dag_files: looked.discovery.files.len(),
+            dag_files: looked.dag_files,
             findings: looked.found.iter().map(|(finding, _)| finding.clone()).collect(),
             verdict,
+        })
+    }
+
+    fn verdict(&self, revision: &Revision<'_>, before: &Before, now: &Looked) -> Verdict {
+        let baseline = || match before {
+            Before::Nothing => Some(Baseline::default()),
+            // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
+            Before::Unknown => None,
+            Before::Known(looked) => Some(Baseline::of(&looked.found)),
+        };
+        match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
+            (Verdict::Pass, Some(before)) => self.guard(revision, before, now),
+            (verdict, _) => verdict,
         }
     }
 
     /// A branch that lost its files by mistake looks like one that has less DAGs.
     fn guard(&self, revision: &Revision<'_>, before: &Looked, now: &Looked) -> Verdict {
-        let had: Vec<&BString> = before.discovery.files.iter().map(|file| &file.path).collect();
-        let has: HashSet<&BString> = now.discovery.files.iter().map(|file| &file.path).collect();
-        let gone = had.iter().filter(|path| !has.contains(*path)).count();
+        let gone = gone(before.loaded(), now.loaded()).count();
         // Renamed is not removed.
-        let gone = gone.min(had.len().saturating_sub(has.len()));
-        verdict::shrink(had.len(), gone, self.settings.max_removed, revision.message)
+        let gone = gone.min(before.dag_files.saturating_sub(now.dag_files));
+        let folder = self.settings.folder.as_bstr();
+        let missing = now.is_missing.then_some(folder);
+        verdict::shrink(before.dag_files, gone, missing, self.settings.max_removed, revision.message)
+    }
+}
+
+/// The Python of a revision, as other files see it.
+fn modules<'a>(
+    snapshot: &'a dyn Snapshot,
+    files: &[(usize, How)],
+    read: &'a [Arc<Read>],
+    is_loaded: &[bool],
+) -> Vec<File<'a>> {
+    // What does not compile says nothing, but others may import it.
+    static NOTHING: Between = Between::NOTHING;
+    let python = files.iter().zip(read).filter(|((_, how), _)| *how == How::Python);
+    python
+        .map(|((at, _), read)| {
+            let path = snapshot.entry(*at).path;
+            let facts = read.facts.as_ref().unwrap_or(&NOTHING);
+            File { path, below: snapshot.below(path), facts, loaded: is_loaded[*at] }
+        })
+        .collect()
+}
+
+/// With how bad each finding is here, and the content in which it is. What Airflow does not load, nor import, breaks nothing.
+fn weighed(
+    findings: Vec<Finding>,
+    snapshot: &dyn Snapshot,
+    modules: &[File<'_>],
+    is_loaded: &[bool],
+) -> Vec<Known> {
+    let elsewhere = |finding: &Finding| {
+        let at = snapshot.find(finding.path.as_bstr());
+        finding.severity == Severity::Error && !at.is_some_and(|at| is_loaded[at])
+    };
+    let reached = match findings.iter().any(elsewhere) {
+        true => tree::reached(modules, snapshot),
+        false => BTreeSet::new(),
+    };
+    let weigh = |finding: Finding| {
+        let content = snapshot.find(finding.path.as_bstr()).and_then(|at| snapshot.entry(at).content);
+        let harmless = elsewhere(&finding) && !reached.contains(finding.path.as_bstr());
+        (if harmless { finding.elsewhere() } else { finding }, content)
+    };
+    let mut found: Vec<Known> = findings.into_iter().map(weigh).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// What is kept of a look.
+fn looked(snapshot: &dyn Snapshot, discovery: &Discovery, found: Vec<Known>) -> Looked {
+    let inside = snapshot.inside();
+    let is_module = |entry: &Entry<'_>| entry.kind != Kind::Submodule && tree::is_module(entry.path);
+    let modules = inside.clone().map(|at| snapshot.entry(at)).filter(is_module);
+    let modules = modules.filter_map(|entry| snapshot.below(entry.path));
+    let modules = modules.map(|path| (path, Use { is_module: true, is_loaded: false }));
+    let loaded = discovery.files.iter().map(|file| file.path.as_bstr());
+    let loaded = loaded.map(|path| (path, Use { is_module: false, is_loaded: true }));
+    // Two runs in order: that is what this sort is quick with.
+    let mut all: Vec<(&BStr, Use)> = modules.chain(loaded).collect();
+    all.sort_by_key(|(path, _)| *path);
+    all.dedup_by(|(path, of), (first, all)| {
+        all.is_module |= path == first && of.is_module;
+        all.is_loaded |= path == first && of.is_loaded;
+        path == first
+    });
+    Looked {
+        files: inside.len(),
+        paths: all.iter().map(|(path, _)| *path).collect(),
+        uses: all.iter().map(|(_, of)| *of).collect(),
+        dag_files: discovery.files.len(),
+        is_missing: discovery.is_missing,
+        found,
     }
 }
 
 impl Gate for Checker {
-    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report {
+    fn judge(
+        &mut self,
+        revision: Revision<'_>,
+        published: Option<Published<'_>>,
+    ) -> Result<Report, Unreadable> {
         self.check(revision, published)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::InMemory;
+    use super::*;
+
+    /// A revision of which one file cannot be read at times.
+    struct Torn(InMemory, bool);
+
+    impl Snapshot for Torn {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn entry(&self, at: usize) -> Entry<'_> {
+            Entry { content: Some([at as u8; 20]), ..self.0.entry(at) }
+        }
+        fn read(&self, at: usize) -> Result<Vec<u8>, Unreadable> {
+            if self.1 && at == 1 { Err(Unreadable("torn".to_owned())) } else { self.0.read(at) }
+        }
+    }
+
+    fn check(checker: &mut Checker, files: &dyn Snapshot, over: Option<&dyn Snapshot>) -> Option<Verdict> {
+        let revision = Revision { commit: "new", message: BStr::new(""), files };
+        let show = |look: &mut super::super::Looking<'_>| {
+            over.map(|files| look(files));
+        };
+        let published = over.map(|_| Published { commit: "old", files: &show });
+        checker.check(revision, published).ok().map(|report| report.verdict)
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_no_verdict_and_is_not_remembered_as_good() {
+        let broken = InMemory::files(&[
+            ("a.py", "from airflow import DAG\n"),
+            ("b.py", "import airflow, dag\nx = = 1\n"),
+        ]);
+        let mut checker = Checker::new(Settings::default());
+        for _ in 0..2 {
+            assert_eq!(check(&mut checker, &Torn(broken.clone(), true), None), None);
+        }
+        let verdict = check(&mut checker, &Torn(broken, false), None);
+        assert!(matches!(verdict, Some(Verdict::Reject { because: "error", .. })), "{verdict:?}");
+    }
+
+    #[test]
+    fn over_what_nobody_can_read_only_what_is_fatal_holds() {
+        let error = InMemory::files(&[("b.py", "import airflow, dag\nx = = 1\n")]);
+        let fatal = InMemory::new([("a/b.py", Kind::File, "airflow dag"), ("c", Kind::Link, "a")]);
+        let mut checker = Checker::new(Settings::default());
+        let unknown: &dyn Snapshot = &Torn(InMemory::files(&[("a.py", ""), ("b.py", "")]), true);
+        assert_eq!(check(&mut checker, &error, Some(unknown)), Some(Verdict::Pass));
+        let verdict = check(&mut checker, &fatal, Some(unknown));
+        assert!(matches!(verdict, Some(Verdict::Reject { because: "fatal", .. })), "{verdict:?}");
     }
 }

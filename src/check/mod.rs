@@ -9,17 +9,19 @@
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
-//! - [`checker`]: the check itself.
+//! - [`checker`]: the check itself; `contents` is what it remembers of files.
 //! - [`verdict`]: the policy.
 //! - [`command`]: the operator's own check, which the agent runs.
 //! - [`report`]: what is written about it.
 
 pub mod checker;
 pub mod command;
+mod contents;
 pub mod dag;
 pub mod discover;
 pub mod docs;
 pub mod finding;
+pub mod paths;
 pub mod python;
 pub mod report;
 pub mod snapshot;
@@ -29,7 +31,7 @@ pub mod verdict;
 pub use checker::Checker;
 pub use command::OwnCheck;
 pub use finding::{Code, Finding, Issue, Severity};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Unreadable};
 pub use target::Target;
 
 use gix::bstr::{BStr, BString};
@@ -85,15 +87,15 @@ pub struct Revision<'a> {
     pub commit: &'a str,
     /// What its author wrote about it.
     pub message: &'a BStr,
-    /// Its files, of the DAGs folder only.
+    /// Its files.
     pub files: &'a dyn Snapshot,
 }
 
-/// Calls its argument with the files of a revision.
+/// Calls its argument with the files of a revision, until one answer is that they could be read.
 pub type Files<'a> = dyn Fn(&mut Looking<'_>) + 'a;
 
-/// What looks at the files of a revision.
-pub type Looking<'a> = dyn FnMut(&dyn Snapshot) + 'a;
+/// What looks at the files of a revision. Returns whether they could be read.
+pub type Looking<'a> = dyn FnMut(&dyn Snapshot) -> bool + 'a;
 
 /// What readers have.
 #[derive(Clone, Copy)]
@@ -107,7 +109,14 @@ pub struct Published<'a> {
 /// Decides about revisions. Lives in the worker's thread.
 pub trait Gate: Send {
     /// Looks at a revision that is to take the place of what is published, if anything is.
-    fn judge(&mut self, revision: Revision<'_>, published: Option<Published<'_>>) -> Report;
+    ///
+    /// # Errors
+    /// When it cannot be read, which says nothing of it.
+    fn judge(
+        &mut self,
+        revision: Revision<'_>,
+        published: Option<Published<'_>>,
+    ) -> Result<Report, Unreadable>;
 }
 
 /// Lets everything through.
@@ -115,13 +124,17 @@ pub trait Gate: Send {
 pub struct Open;
 
 impl Gate for Open {
-    fn judge(&mut self, revision: Revision<'_>, _published: Option<Published<'_>>) -> Report {
-        Report {
+    fn judge(
+        &mut self,
+        revision: Revision<'_>,
+        _published: Option<Published<'_>>,
+    ) -> Result<Report, Unreadable> {
+        Ok(Report {
             target: Target::default(),
-            files: revision.files.entries().len(),
+            files: revision.files.inside().len(),
             dag_files: 0,
             findings: Vec::new(),
             verdict: Verdict::Pass,
-        }
+        })
     }
 }

@@ -115,8 +115,8 @@ impl Baseline {
     }
 }
 
-/// What follows from findings. `baseline` is asked for when something depends on it: it costs a check of what is published.
-pub fn judge(policy: Policy, found: &[Known], baseline: impl FnOnce() -> Baseline) -> Verdict {
+/// What follows from findings. `baseline` is asked for when something depends on it; without one, errors hold nothing back.
+pub fn judge(policy: Policy, found: &[Known], baseline: impl FnOnce() -> Option<Baseline>) -> Verdict {
     if policy == Policy::Off {
         return Verdict::Pass;
     }
@@ -128,7 +128,8 @@ pub fn judge(policy: Policy, found: &[Known], baseline: impl FnOnce() -> Baselin
     if policy == Policy::Report || found.iter().all(|(finding, _)| finding.severity < Severity::Error) {
         return Verdict::Pass;
     }
-    match sentence(&baseline().new_errors(found), "new") {
+    let Some(baseline) = baseline() else { return Verdict::Pass };
+    match sentence(&baseline.new_errors(found), "new") {
         Some(reason) => Verdict::Reject { because: "error", reason },
         None => Verdict::Pass,
     }
@@ -137,14 +138,16 @@ pub fn judge(policy: Policy, found: &[Known], baseline: impl FnOnce() -> Baselin
 /// What a commit message says on a line of its own when so many DAGs are meant to go.
 const ALLOW_SHRINK: &str = "dagsync-allow: shrink";
 
-/// Whether a revision that takes `gone` of `had` DAG files away is one that somebody meant. `most` is in percent.
-pub fn shrink(had: usize, gone: usize, most: u8, message: &BStr) -> Verdict {
+/// Whether a revision that takes `gone` of `had` DAG files away is one that somebody meant. `most` is in percent. `missing` is the
+/// DAGs folder if that is gone as a whole.
+pub fn shrink(had: usize, gone: usize, missing: Option<&BStr>, most: u8, message: &BStr) -> Verdict {
     let too_many = most < 100 && gone > 0 && (gone == had || gone * 100 > had * usize::from(most));
     if !too_many || message.lines().any(|line| line.trim() == ALLOW_SHRINK.as_bytes()) {
         return Verdict::Pass;
     }
+    let missing = missing.map(|folder| format!("there is no folder `{folder}`: ")).unwrap_or_default();
     let reason = format!(
-        "{gone} of {had} DAG files would go, more than {most} %: say `{ALLOW_SHRINK}` in the commit message, on a line of its own, \
+        "{missing}{gone} of {had} DAG files would go, more than {most} %: say `{ALLOW_SHRINK}` in the commit message, on a line of its own, \
          if that is meant"
     );
     Verdict::Reject { because: "shrink", reason }
@@ -171,7 +174,7 @@ mod tests {
     }
 
     fn verdict(policy: Policy, new: &[Known], old: &[Known]) -> Verdict {
-        judge(policy, new, || Baseline::of(old))
+        judge(policy, new, || Some(Baseline::of(old)))
     }
 
     fn rejected(new: &[Known], old: &[Known]) -> bool {
@@ -218,21 +221,22 @@ mod tests {
 
     #[test]
     fn a_broken_file_that_is_renamed_is_known_by_its_content() {
-        let with = |path, content| (found(path, 3, Code::PythonSyntax).0, Some([content; 32]));
+        let with = |path, content| (found(path, 3, Code::PythonSyntax).0, Some([content; 20]));
         assert!(!rejected(&[with("b.py", 1)], &[with("a.py", 1)]));
         assert!(rejected(&[with("b.py", 2)], &[with("a.py", 1)]));
     }
 
     #[test]
     fn the_baseline_is_asked_for_only_when_something_depends_on_it() {
-        let not_asked = || -> Baseline { panic!("asked") };
+        let not_asked = || -> Option<Baseline> { panic!("asked") };
         assert_eq!(judge(Policy::Gate, &[found("a.py", 1, Code::NoDag)], not_asked), Verdict::Pass);
         assert_eq!(judge(Policy::Report, &[found("a.py", 1, Code::DagId)], not_asked), Verdict::Pass);
     }
 
     #[test]
     fn losing_most_dags_has_to_be_meant() {
-        let held = |had, gone, most, message: &str| shrink(had, gone, most, message.into()) != Verdict::Pass;
+        let held =
+            |had, gone, most, message: &str| shrink(had, gone, None, most, message.into()) != Verdict::Pass;
         assert!(!held(10, 5, 50, "") && held(10, 6, 50, ""));
         assert!(held(1, 1, 99, "") && !held(1, 1, 100, "") && !held(0, 0, 0, "") && !held(9, 0, 0, ""));
         assert!(!held(10, 10, 50, "Retire everything\n\n  dagsync-allow: shrink \n"));

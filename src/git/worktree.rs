@@ -34,15 +34,14 @@ impl WorkTree {
         &self.top
     }
 
-    /// The paths that git tracks, from its index, below `folder` and relative to it. `folder` is below the top, without links.
-    pub fn tracked(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    /// The paths that git tracks, from its index, below the top, with whether they are links.
+    pub fn tracked(&self) -> Result<Vec<(PathBuf, bool)>, Error> {
         let index = self.repo.index_or_empty().map_err(|err| self.error(&err))?;
-        let below = folder.strip_prefix(&self.top).unwrap_or(Path::new(""));
         let path = |entry: &gix::index::Entry| {
-            let path = Path::new(OsStr::from_bytes(entry.path(&index)));
-            path.strip_prefix(below).ok().map(Path::to_owned)
+            let is_link = entry.mode == gix::index::entry::Mode::SYMLINK;
+            (Path::new(OsStr::from_bytes(entry.path(&index))).to_owned(), is_link)
         };
-        Ok(index.entries().iter().filter_map(path).collect())
+        Ok(index.entries().iter().map(path).collect())
     }
 
     /// A commit and its tree, by any name that git's own programs take: `HEAD~1`, a branch, `origin/main`, a part of an id.

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::super::{Code, Issue};
 
 /// Larger ones are data, not settings; to read them would take longer than they are worth.
-const LARGEST: usize = 1 << 20;
+pub const LARGEST_DATA: usize = 1 << 20;
 
 /// What is wrong with a file of this name. Nothing is said of templates, and of what is neither YAML nor JSON.
 pub fn data_syntax(name: &[u8], bytes: &[u8]) -> Option<Issue> {
@@ -18,7 +18,7 @@ pub fn data_syntax(name: &[u8], bytes: &[u8]) -> Option<Issue> {
     };
     let text = std::str::from_utf8(bytes).ok()?;
     let template = ["{{", "{%", "<%", "${"].iter().any(|mark| text.contains(mark));
-    if template || text.len() > LARGEST {
+    if template || text.len() > LARGEST_DATA {
         return None;
     }
     read(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -202,25 +202,6 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Only what is asked between files: which DAGs there are, and what is imported. A thousandth of a repository changes at a time,
-    /// and all of it is remembered.
-    pub fn between_files(mut self) -> Facts {
-        for dag in &mut self.dags {
-            *dag = Dag {
-                id: dag.id.clone(),
-                arguments: Vec::new(),
-                tasks: Vec::new(),
-                groups: Vec::new(),
-                edges: Vec::new(),
-                ..*dag
-            };
-        }
-        self.calls = Vec::new();
-        self.dags.shrink_to_fit();
-        self.imports.shrink_to_fit();
-        self
-    }
-
     /// Reads a file's tree. `source` is the text that it was parsed from.
     pub fn of(module: &ModModule, source: &str) -> Facts {
         let lines = Lines::of(source);

@@ -4,6 +4,7 @@
 //! target, so facts are kept by the file's content. [`issues`] judges the facts of one file for a target, [`tree`] those of all
 //! files together. An error must be sure: whatever hangs on a condition, a loop or a value that cannot be told is none.
 
+pub mod between;
 mod bind;
 mod call;
 pub mod cron;
@@ -25,7 +26,8 @@ pub mod tree;
 mod value;
 mod wire;
 
-pub use data::data_syntax;
+pub use between::Between;
+pub use data::{LARGEST_DATA, data_syntax};
 pub use facts::Facts;
 pub use place::Place;
 pub use rules::{Role, issues};

@@ -6,7 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use gix::bstr::{BStr, ByteSlice as _};
 
-use super::facts::Import;
+use super::super::Snapshot;
+use super::super::snapshot::Kind;
+use super::between::Import;
 use super::tables;
 
 /// The modules below a DAGs folder.
@@ -17,11 +19,44 @@ pub(super) struct Modules<'a> {
     folders: BTreeSet<String>,
     /// The last parts of the names of all files, wherever they are.
     tails: BTreeSet<String>,
+    /// Links, by their dotted names: what is behind them is not known.
+    links: BTreeSet<String>,
+}
+
+/// Whether something of this name may be a module.
+pub fn is_module(path: &BStr) -> bool {
+    [&b".py"[..], b"so", b".pyc"].into_iter().any(|ending| path.ends_with(ending))
 }
 
 impl<'a> Modules<'a> {
+    /// Of a whole revision.
+    pub(super) fn of_snapshot(snapshot: &'a dyn Snapshot) -> Modules<'a> {
+        let inside = snapshot.inside();
+        let entries = inside.clone().map(|at| snapshot.entry(at));
+        let entries = entries.filter_map(|entry| Some((snapshot.below(entry.path)?, entry.kind)));
+        let importable = entries.clone().filter(|(_, kind)| *kind != Kind::Submodule);
+        let mut modules = Modules::of(importable.map(|(path, _)| path));
+        let links = entries.filter(|(_, kind)| *kind == Kind::Link);
+        modules.links = links.filter_map(|(path, _)| Some(path.to_str().ok()?.replace('/', "."))).collect();
+        // A module that moves out of the folder may be on the path all the same: plugins, a folder of its own.
+        for path in (0..inside.start).chain(inside.end..snapshot.len()).map(|at| snapshot.entry(at).path) {
+            let name = path.rsplit_str("/").next().unwrap_or_default();
+            let name = if is_module(path) { name.split_str(".").next() } else { None };
+            let package = path.rsplit_str("/").nth(1).filter(|_| is_module(path));
+            let names = [name, package].into_iter().flatten().filter_map(|name| name.to_str().ok());
+            modules.tails.extend(names.map(str::to_owned));
+        }
+        modules
+    }
+
+    /// Of paths below the folder.
     pub(super) fn of(paths: impl Iterator<Item = &'a BStr>) -> Modules<'a> {
-        let mut modules = Modules { files: HashMap::new(), folders: BTreeSet::new(), tails: BTreeSet::new() };
+        let mut modules = Modules {
+            files: HashMap::new(),
+            folders: BTreeSet::new(),
+            tails: BTreeSet::new(),
+            links: BTreeSet::new(),
+        };
         for path in paths {
             let Some(text) = path.to_str().ok() else { continue };
             let (folder, file) = text.rsplit_once('/').unwrap_or(("", text));
@@ -64,6 +99,17 @@ impl<'a> Modules<'a> {
         self.tails.contains(super::value::last(dotted))
     }
 
+    /// Whether a link stands where the module or a package of it would be.
+    pub(super) fn is_behind_a_link(&self, dotted: &str) -> bool {
+        let ends = dotted.match_indices('.').map(|(at, _)| &dotted[..at]);
+        ends.chain([dotted]).any(|name| self.links.contains(name))
+    }
+
+    /// Whether a package of this name stands at the top, or did.
+    pub(super) fn has_folder(&self, dotted: &str) -> bool {
+        self.folders.contains(dotted)
+    }
+
     /// The names at the top.
     pub(super) fn tops(&self) -> BTreeSet<&str> {
         let names = self.files.keys().chain(&self.folders);
@@ -71,12 +117,12 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// The module that an import names, absolutely, as seen from a file; `None` if it leads out of the folder.
-pub(super) fn absolute(import: &Import, path: &BStr) -> Option<String> {
+/// The module that an import names, absolutely, as seen from a file below the folder; `None` if it leads out of there.
+pub(super) fn absolute(import: &Import, path: Option<&BStr>) -> Option<String> {
     if import.level == 0 {
-        return Some(import.module.clone());
+        return Some(import.module.to_string());
     }
-    let text = path.to_str().ok()?;
+    let text = path?.to_str().ok()?;
     let mut parts: Vec<&str> = text.split('/').collect();
     for _ in 0..import.level {
         parts.pop()?;

@@ -1,46 +1,49 @@
 //! What is wrong between the files of a revision.
 //!
-//! All paths are below the DAGs folder, as a snapshot has them.
+//! Modules have their names from the DAGs folder, findings their paths from the top of the revision.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::snapshot::{Entry, Kind};
+use super::super::paths::gone;
+use super::super::snapshot::Kind;
 use super::super::target::Target;
-use super::super::{Code, Finding, Issue};
-use super::facts::{Bound, Facts, Guard, Import};
+use super::super::{Code, Finding, Issue, Severity, Snapshot};
+use super::between::{Between, Import};
+use super::facts::{Bound, Guard};
 use super::modules::{Modules, absolute, is_installed};
 use super::place::Place;
 use super::tables;
 
+pub use super::modules::is_module;
+
 /// A Python file of a revision.
 #[derive(Debug, Clone, Copy)]
 pub struct File<'a> {
-    /// Where it is.
+    /// Where it is, below the top of the revision.
     pub path: &'a BStr,
+    /// The same below the DAGs folder, if it is in there.
+    pub below: Option<&'a BStr>,
     /// What it says.
-    pub facts: &'a Facts,
+    pub facts: &'a Between,
     /// Whether Airflow loads it as a DAG file.
     pub loaded: bool,
 }
 
 /// Two files that define one DAG. Airflow shows no error: the second silently takes the first one's place.
 pub fn duplicate_dag_ids(files: &[File<'_>]) -> Vec<Finding> {
-    let mut by_id: BTreeMap<&str, Vec<(&BStr, Place)>> = BTreeMap::new();
+    let mut all: Vec<(&str, &BStr, Place)> = Vec::new();
     for file in files.iter().filter(|file| file.loaded) {
-        let mut seen = BTreeSet::new();
-        for dag in &file.facts.dags {
-            let Some(id) = dag.id.known() else { continue };
-            if dag.sure && dag.bound >= Bound::Global && seen.insert(id) {
-                by_id.entry(id).or_default().push((file.path, dag.place));
-            }
-        }
+        let dags = file.facts.dags.iter().filter(|dag| dag.sure && dag.bound >= Bound::Global);
+        all.extend(dags.filter_map(|dag| Some((dag.id.known()?, file.path, dag.place))));
     }
+    all.sort();
+    all.dedup_by_key(|(id, path, _)| (*id, *path));
     let mut found = Vec::new();
-    for (id, places) in by_id.iter().filter(|(_, places)| places.len() > 1) {
-        for (at, (path, place)) in places.iter().enumerate() {
-            let (other, line) = &places[if at == 0 { 1 } else { 0 }];
+    for places in all.chunk_by(|one, other| one.0 == other.0).filter(|places| places.len() > 1) {
+        for (at, (id, path, place)) in places.iter().enumerate() {
+            let (_, other, line) = &places[if at == 0 { 1 } else { 0 }];
             let message = format!("the DAG `{id}` is also in `{other}`, line {}", line.line);
             let issue = Issue::at(place.line, place.column, Code::DuplicateDagId, message);
             found.push(Finding::new(*path, issue.hint("give each DAG an id of its own")));
@@ -51,9 +54,13 @@ pub fn duplicate_dag_ids(files: &[File<'_>]) -> Vec<Finding> {
 }
 
 /// The files that are loaded whenever the DAG files are: these, and what they import from the repository, as far as that is sure.
-pub fn reached<'a>(files: &[File<'a>], paths: &[Entry]) -> BTreeSet<&'a BStr> {
-    let modules = Modules::of(importable(paths));
-    let by_path: HashMap<&BStr, File<'a>> = files.iter().map(|file| (file.path, *file)).collect();
+pub fn reached<'a>(files: &[File<'a>], snapshot: &dyn Snapshot) -> BTreeSet<&'a BStr> {
+    reached_of(files, &Modules::of_snapshot(snapshot))
+}
+
+fn reached_of<'a>(files: &[File<'a>], modules: &Modules<'_>) -> BTreeSet<&'a BStr> {
+    let inside = files.iter().filter_map(|file| Some((file.below?, *file)));
+    let by_path: HashMap<&BStr, File<'a>> = inside.collect();
     let mut found: BTreeSet<&BStr> = BTreeSet::new();
     let mut open: VecDeque<File<'a>> = files.iter().filter(|file| file.loaded).copied().collect();
     while let Some(file) = open.pop_front() {
@@ -61,7 +68,7 @@ pub fn reached<'a>(files: &[File<'a>], paths: &[Entry]) -> BTreeSet<&'a BStr> {
             continue;
         }
         for import in file.facts.imports.iter().filter(|import| import.guard == Guard::None) {
-            let Some(module) = absolute(import, file.path) else { continue };
+            let Some(module) = absolute(import, file.below) else { continue };
             if is_installed(&module) || (file.loaded && import.level > 0) {
                 continue;
             }
@@ -75,16 +82,22 @@ pub fn reached<'a>(files: &[File<'a>], paths: &[Entry]) -> BTreeSet<&'a BStr> {
     found
 }
 
-/// Imports of modules that the published revision has and this one has not.
+/// Imports of modules that the published revision has and this one has not. `published` are its modules, below the DAGs folder.
 ///
 /// Said only where it is sure: the file is loaded, nothing catches the failure, nothing changes `sys.path`, and no file of the
-/// module's name is anywhere else in the revision.
-pub fn missing_modules(files: &[File<'_>], now: &[Entry], published: &[Entry]) -> Vec<Finding> {
-    if !is_less(published, now) || files.iter().any(|file| file.facts.moves_path) {
+/// module's name is anywhere else in the revision. Of a package that goes as a whole it is not: it may be installed from now on.
+pub fn missing_modules<'p>(
+    files: &[File<'_>],
+    snapshot: &dyn Snapshot,
+    published: impl Iterator<Item = &'p BStr> + Clone,
+) -> Vec<Finding> {
+    let now = snapshot.inside().filter_map(|at| snapshot.below(snapshot.entry(at).path));
+    let is_less = gone(published.clone(), now).next().is_some();
+    if !is_less || files.iter().any(|file| file.facts.moves_path) {
         return Vec::new();
     }
-    let (after, before) = (Modules::of(importable(now)), Modules::of(importable(published)));
-    let reached = reached(files, now);
+    let (after, before) = (Modules::of_snapshot(snapshot), Modules::of(published));
+    let reached = reached_of(files, &after);
     let mut found = Vec::new();
     for file in files.iter().filter(|file| reached.contains(file.path)) {
         let mut told = BTreeSet::new();
@@ -93,49 +106,53 @@ pub fn missing_modules(files: &[File<'_>], now: &[Entry], published: &[Entry]) -
             if file.loaded && import.level > 0 {
                 continue;
             }
-            let Some(module) = missing(import, file.path, &before, &after) else { continue };
+            let Some(module) = missing(import, file.below, &before, &after) else { continue };
             if told.insert((import.place.line, module.clone())) {
+                let top = module.split('.').next().unwrap_or_default();
+                let is_whole = before.has_folder(top) && !after.has(top);
                 let message = format!("`{module}` is imported, and this revision removes it");
                 let Place { line, column } = import.place;
-                found.push(Finding::new(file.path, Issue::at(line, column, Code::LocalModule, message)));
+                let issue = Issue::at(line, column, Code::LocalModule, message);
+                let finding = Finding::new(file.path, issue);
+                let severity = if is_whole { Severity::Warning } else { finding.severity };
+                found.push(Finding { severity, ..finding });
             }
         }
     }
     found
 }
 
-/// Whether something of `before` is not there any more. Both are ordered by path.
-fn is_less(before: &[Entry], now: &[Entry]) -> bool {
-    let mut now = now.iter().peekable();
-    before.iter().any(|entry| {
-        while now.next_if(|other| other.path < entry.path).is_some() {}
-        now.next_if(|other| other.path == entry.path).is_none()
-    })
-}
-
-fn missing(import: &Import, path: &BStr, before: &Modules<'_>, after: &Modules<'_>) -> Option<String> {
+fn missing(
+    import: &Import,
+    path: Option<&BStr>,
+    before: &Modules<'_>,
+    after: &Modules<'_>,
+) -> Option<String> {
     let module = absolute(import, path)?;
     if module.is_empty() || is_installed(&module) {
         return None;
     }
-    let gone = |name: &str| before.file(name).is_some() && !after.has(name) && !after.has_elsewhere(name);
+    let gone = |name: &str| {
+        let there = after.has(name) || after.has_elsewhere(name) || after.is_behind_a_link(name);
+        before.file(name).is_some() && !there
+    };
     if gone(&module) {
         return Some(module);
     }
     // A folder without `__init__.py` has no names but its modules.
-    let name = import.name.as_ref().filter(|name| *name != "*")?;
+    let name = import.name.as_deref().filter(|name| *name != "*")?;
     let below = format!("{module}.{name}");
     let bare = before.file(&module).is_none() && after.file(&module).is_none();
     (bare && gone(&below)).then_some(below)
 }
 
 /// Modules of the repository that imports do not find, as something installed has their name.
-pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) -> Vec<Finding> {
+pub fn shadowed_modules(files: &[File<'_>], snapshot: &dyn Snapshot, target: &Target) -> Vec<Finding> {
     let installed =
         |top: &str| tables::is_stdlib_of(top, target.python) || tables::is_installed_with_airflow(top);
     // Nearly always there is none: then no module is given a name.
     let mut last = &b""[..];
-    let any = importable(paths).any(|path| {
+    let any = importable(snapshot).any(|path| {
         let top = path.split(|byte| matches!(byte, b'/' | b'.')).next().unwrap_or_default();
         let new = std::mem::replace(&mut last, top) != top;
         new && std::str::from_utf8(top).is_ok_and(installed)
@@ -143,7 +160,7 @@ pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) ->
     if !any {
         return Vec::new();
     }
-    let modules = Modules::of(importable(paths));
+    let modules = Modules::of(importable(snapshot));
     let shadowed: BTreeSet<&str> = modules.tops().into_iter().filter(|top| installed(top)).collect();
     let mut found = Vec::new();
     for file in files.iter().filter(|_| !shadowed.is_empty()) {
@@ -155,11 +172,11 @@ pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) ->
             }
             let below = import.name.as_ref().map(|name| format!("{}.{name}", import.module));
             // Whoever imports the installed one and means it gets what they want.
-            let meant = [Some(import.module.clone()), below]
+            let meant = [Some(import.module.to_string()), below]
                 .into_iter()
                 .flatten()
                 .find_map(|name| modules.file(&name));
-            let Some(meant) = meant.filter(|meant| *meant != file.path) else { continue };
+            let Some(meant) = meant.filter(|meant| Some(*meant) != file.below) else { continue };
             if told.insert(top) {
                 let message =
                     format!("`{top}` is the installed module, not `{meant}`: the DAGs folder comes last");
@@ -172,11 +189,11 @@ pub fn shadowed_modules(files: &[File<'_>], paths: &[Entry], target: &Target) ->
 }
 
 /// Names in one folder that differ in case only: on some file systems, and in some object stores, they are one.
-pub fn case_clashes(paths: &[Entry]) -> Vec<Finding> {
+pub fn case_clashes(snapshot: &dyn Snapshot) -> Vec<Finding> {
     // Of two that differ in case one at least has another form in lower case: folders without such a name are left alone.
     let mut suspected: HashSet<&[u8]> = HashSet::new();
-    for entry in paths {
-        let path: &[u8] = &entry.path;
+    let paths = || snapshot.inside().map(|at| snapshot.entry(at).path.as_bytes());
+    for path in paths() {
         if path.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
             let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at + 1);
             let mut start = 0;
@@ -195,8 +212,7 @@ pub fn case_clashes(paths: &[Entry]) -> Vec<Finding> {
     let mut seen: HashMap<(BString, String), BString> = HashMap::new();
     let mut found = Vec::new();
     let mut told = BTreeSet::new();
-    for entry in paths {
-        let path: &[u8] = &entry.path;
+    for path in paths() {
         let mut start = 0;
         for end in
             path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()])
@@ -217,19 +233,23 @@ pub fn case_clashes(paths: &[Entry]) -> Vec<Finding> {
     found
 }
 
-/// Files whose DAGs were loaded from the published revision and that Airflow's safe mode skips in this one.
+/// Files whose DAGs were loaded from the published revision and that Airflow's safe mode skips in this one. Both are paths of
+/// Airflow's walk, in order.
 ///
-/// `read` gives the bytes of a path of this revision.
-pub fn skipped(
-    published: &BTreeSet<&BStr>,
-    loaded: &BTreeSet<&BStr>,
+/// `read` gives the bytes of such a path of this revision.
+///
+/// # Errors
+/// Those of `read`.
+pub fn skipped<'p, E>(
+    published: impl Iterator<Item = &'p BStr>,
+    loaded: impl Iterator<Item = &'p BStr>,
     target: &Target,
-    read: impl Fn(&BStr) -> Option<Vec<u8>>,
-) -> Vec<Finding> {
+    read: impl Fn(&BStr) -> Result<Option<(BString, Vec<u8>)>, E>,
+) -> Result<Vec<Finding>, E> {
     let mut found = Vec::new();
-    for path in published.difference(loaded).filter(|_| target.safe_mode) {
+    for path in gone(published, loaded).filter(|_| target.safe_mode) {
         // Gone, or ignored by somebody who means it: nothing to say.
-        let Some(bytes) = read(path) else { continue };
+        let Some((path, bytes)) = read(path)? else { continue };
         let bytes = bytes.to_ascii_lowercase();
         let says = |word: &str| bytes.find(word).is_some();
         let passes = says("airflow") && (says("dag") || (target.airflow.major >= 3 && says("asset")));
@@ -241,14 +261,15 @@ pub fn skipped(
             };
             let message = "Airflow no longer reads this file: its safe mode skips it";
             let hint = format!("it looks for the words {words} anywhere in the file");
-            found.push(Finding::new(*path, Issue::of_file(Code::NoDag, message).hint(hint)));
+            found.push(Finding::new(path, Issue::of_file(Code::NoDag, message).hint(hint)));
         }
     }
-    found
+    Ok(found)
 }
 
-fn importable(paths: &[Entry]) -> impl Iterator<Item = &BStr> {
-    paths.iter().filter(|entry| entry.kind != Kind::Submodule).map(|entry| entry.path.as_ref())
+fn importable(snapshot: &dyn Snapshot) -> impl Iterator<Item = &BStr> {
+    let entries = snapshot.inside().map(|at| snapshot.entry(at));
+    entries.filter(|entry| entry.kind != Kind::Submodule).filter_map(|entry| snapshot.below(entry.path))
 }
 
 #[cfg(test)]

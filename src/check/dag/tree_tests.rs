@@ -1,17 +1,15 @@
-use std::collections::BTreeSet;
-
 use gix::bstr::BStr;
 
-use super::super::super::snapshot::InMemory;
+use super::super::super::snapshot::{InMemory, Kind};
 use super::super::super::target::{Airflow, Python};
-use super::super::super::{Code, Finding, Snapshot as _, Target};
-use super::super::Facts;
+use super::super::super::{Code, Finding, Severity, Snapshot as _, Target};
+use super::super::{Between, Facts};
 use super::{File, case_clashes, duplicate_dag_ids, missing_modules, reached, shadowed_modules, skipped};
 
 /// A revision in memory: its files, and the facts of those that are Python.
 struct World {
     snapshot: InMemory,
-    facts: Vec<(String, Facts, bool)>,
+    facts: Vec<(String, Between, bool)>,
 }
 
 impl World {
@@ -20,7 +18,8 @@ impl World {
         let python = files.iter().filter(|(path, _)| path.ends_with(".py"));
         let facts = python.map(|(path, text)| {
             let parsed = ruff_python_parser::parse_module(text).unwrap();
-            ((*path).to_owned(), Facts::of(parsed.syntax(), text), text.contains("DAG"))
+            let facts = Between::of(&Facts::of(parsed.syntax(), text));
+            ((*path).to_owned(), facts, text.contains("DAG"))
         });
         World { facts: facts.collect(), snapshot: InMemory::files(files) }
     }
@@ -28,21 +27,26 @@ impl World {
     fn files(&self) -> Vec<File<'_>> {
         self.facts
             .iter()
-            .map(|(path, facts, loaded)| File { path: path.as_str().into(), facts, loaded: *loaded })
+            .map(|(path, facts, loaded)| {
+                let path = BStr::new(path.as_str());
+                File { path, below: self.snapshot.below(path), facts, loaded: *loaded }
+            })
             .collect()
     }
 
     fn missing(&self, published: &[(&str, &str)]) -> Vec<String> {
         let published = InMemory::files(published);
-        missing_modules(&self.files(), self.snapshot.entries(), published.entries())
-            .iter()
-            .map(told)
-            .collect()
+        let published = published.inside().map(|at| published.entry(at).path);
+        missing_modules(&self.files(), &self.snapshot, published).iter().map(told).collect()
     }
 }
 
+/// With a question mark if it is a warning of what may be an error.
 fn told(finding: &Finding) -> String {
-    format!("{}:{}", finding.path, finding.issue.message.split('`').nth(1).unwrap_or_default())
+    let lowered = finding.severity < finding.issue.code.severity();
+    debug_assert!(!lowered || finding.severity == Severity::Warning);
+    let doubt = if lowered { "?" } else { "" };
+    format!("{}:{}{doubt}", finding.path, finding.issue.message.split('`').nth(1).unwrap_or_default())
 }
 
 const HEAD: &str = "from airflow.sdk import DAG\n";
@@ -94,8 +98,7 @@ fn what_dag_files_import_is_reached_and_what_they_may_import_is_not() {
         ("five.py", ""),
     ]);
     let files = world.files();
-    let reached: Vec<String> =
-        reached(&files, world.snapshot.entries()).iter().map(ToString::to_string).collect();
+    let reached: Vec<String> = reached(&files, &world.snapshot).iter().map(ToString::to_string).collect();
     let expected = [
         "dag.py",
         "one.py",
@@ -116,10 +119,11 @@ fn a_module_that_goes_while_it_is_imported_is_told() {
         ("from lib.gone import x", "lib/__init__.py", "lib/gone.py", vec!["dag.py:lib.gone"]),
         ("import lib.gone", "lib/other.py", "lib/gone.py", vec!["dag.py:lib.gone"]),
         ("from lib import gone", "lib/other.py", "lib/gone.py", vec!["dag.py:lib.gone"]),
-        ("from lib import gone", "", "lib/gone.py", vec!["dag.py:lib.gone"]),
+        // What goes as a whole may be installed from now on.
+        ("from lib import gone", "", "lib/gone.py", vec!["dag.py:lib.gone?"]),
         // The package may have a name like it.
         ("from lib import gone", "lib/__init__.py", "lib/gone.py", vec![]),
-        ("import lib", "", "lib/__init__.py", vec!["dag.py:lib"]),
+        ("import lib", "", "lib/__init__.py", vec!["dag.py:lib?"]),
         ("import lib", "lib/x.py", "lib/__init__.py", vec![]),
         ("import gone", "gone/__init__.py", "gone.py", vec![]),
         ("import gone", "", "other.py", vec![]),
@@ -146,6 +150,27 @@ fn a_module_that_goes_while_it_is_imported_is_told() {
 }
 
 #[test]
+fn a_module_that_moves_out_of_the_folder_is_not_gone_and_behind_a_link_nobody_knows() {
+    let dag = format!("{HEAD}import lib.gone\nfrom pack import other\nwith DAG('d'):\n    pass\n");
+    let missing = |more: &[(&str, Kind, &str)]| -> Vec<String> {
+        let files = [("dags/dag.py", Kind::File, dag.as_str()), ("dags/lib/kept.py", Kind::File, "")];
+        let files = files.iter().chain(more).map(|(path, kind, text)| (*path, *kind, *text));
+        let world = World {
+            snapshot: InMemory::new(files).with_folder("dags"),
+            ..World::of(&[("dags/dag.py", &dag), ("dags/lib/kept.py", "")])
+        };
+        let published = ["dag.py", "lib/gone.py", "lib/kept.py", "pack/__init__.py", "pack/other.py"];
+        let published = published.iter().map(|path| BStr::new(*path));
+        missing_modules(&world.files(), &world.snapshot, published).iter().map(told).collect()
+    };
+    assert_eq!(missing(&[]), ["dags/dag.py:lib.gone", "dags/dag.py:pack?"]);
+    let moved = [("plugins/lib/gone.py", Kind::File, ""), ("plugins/pack/__init__.py", Kind::File, "")];
+    assert_eq!(missing(&moved), [""; 0]);
+    let links = [("dags/lib/gone", Kind::Link, "/opt/gone"), ("dags/pack", Kind::Link, "../pack")];
+    assert_eq!(missing(&links), [""; 0]);
+}
+
+#[test]
 fn relative_imports_of_a_package_are_followed_and_files_that_nobody_loads_are_not() {
     let world = World::of(&[
         ("dag.py", &format!("{HEAD}import lib\n")),
@@ -160,7 +185,7 @@ fn a_module_behind_an_installed_one_is_told_where_it_is_imported() {
     let target = Target::of(Airflow::NEWEST, Python { minor: 12 });
     let shadowed = |files: &[(&str, &str)]| -> Vec<String> {
         let world = World::of(files);
-        let found = shadowed_modules(&world.files(), world.snapshot.entries(), &target);
+        let found = shadowed_modules(&world.files(), &world.snapshot, &target);
         assert!(found.iter().all(|finding| finding.issue.code == Code::ShadowedModule));
         found.iter().map(told).collect()
     };
@@ -197,26 +222,27 @@ fn names_that_differ_in_case_only_are_told_once_for_each_folder() {
         ("ä", ""),
         ("Ä", ""),
     ]);
-    let found: Vec<String> =
-        case_clashes(snapshot.entries()).iter().map(|finding| finding.path.to_string()).collect();
+    let found: Vec<String> = case_clashes(&snapshot).iter().map(|finding| finding.path.to_string()).collect();
     assert_eq!(found, ["a.py", "lib", "ä"]);
 }
 
 #[test]
 fn a_file_that_safe_mode_skips_now_is_told_and_one_that_is_ignored_is_not() {
-    let paths =
-        |paths: &[&'static str]| -> BTreeSet<&BStr> { paths.iter().map(|path| BStr::new(*path)).collect() };
-    let read = |path: &BStr| match path.to_string().as_str() {
-        "lost.py" => Some(b"from factory import make\n".to_vec()),
-        "ignored.py" => Some(b"from airflow import DAG\n".to_vec()),
-        "asset.py" => Some(b"from airflow.sdk import Asset\n".to_vec()),
-        _ => None,
+    let paths = |paths: &'static [&str]| paths.iter().map(|path| BStr::new(*path));
+    let read = |path: &BStr| {
+        let text = match path.to_string().as_str() {
+            "lost.py" => "from factory import make\n",
+            "ignored.py" => "from airflow import DAG\n",
+            "asset.py" => "from airflow.sdk import Asset\n",
+            _ => return Ok::<_, ()>(None),
+        };
+        Ok(Some((path.to_owned(), text.as_bytes().to_vec())))
     };
-    let (before, now) =
-        (paths(&["asset.py", "gone.py", "ignored.py", "kept.py", "lost.py"]), paths(&["kept.py"]));
     let told = |airflow: &str, safe_mode: bool| -> Vec<String> {
         let target = Target { safe_mode, ..Target::of(airflow.parse().unwrap(), Python::DEFAULT) };
-        skipped(&before, &now, &target, read).iter().map(|finding| finding.path.to_string()).collect()
+        let before = paths(&["asset.py", "gone.py", "ignored.py", "kept.py", "lost.py"]);
+        let found = skipped(before, paths(&["kept.py"]), &target, read).unwrap();
+        found.iter().map(|finding| finding.path.to_string()).collect()
     };
     assert_eq!(told("3", true), ["lost.py"]);
     assert_eq!(told("2", true), ["asset.py", "lost.py"]);

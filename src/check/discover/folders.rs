@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use crate::check::Snapshot;
-use crate::check::snapshot::Kind;
+use crate::check::snapshot::{Kind, Unreadable};
 
 /// How many links the kernel follows in one path (`MAXSYMLINKS`).
 const MOST_LINKS: u32 = 40;
@@ -14,8 +14,8 @@ const MOST_LINKS: u32 = 40;
 /// Index of a folder in [`Folders`].
 pub(super) type FolderId = usize;
 
-/// Where the top is.
-pub(super) const TOP: FolderId = 0;
+/// Where the top of the revision is.
+const TOP: FolderId = 0;
 
 /// What a path leads to in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub(super) struct Folders<'s> {
     folders: Vec<Folder<'s>>,
     /// Where each link leads that somebody asked for, and how many links that takes.
     followed: RefCell<HashMap<usize, (Target, u32)>>,
-    /// Links that could not be read, and why.
-    unread: RefCell<Vec<(BString, String)>>,
+    /// Why a link could not be read, if one could not.
+    failed: RefCell<Option<Unreadable>>,
 }
 
 impl<'s> Folders<'s> {
@@ -68,8 +68,8 @@ impl<'s> Folders<'s> {
     pub fn of(snapshot: &'s dyn Snapshot) -> Folders<'s> {
         let mut folders = vec![Folder { path: BStr::new(""), parent: TOP, children: Vec::new() }];
         let mut open: Vec<FolderId> = vec![TOP];
-        for (index, entry) in snapshot.entries().iter().enumerate() {
-            let path: &BStr = entry.path.as_ref();
+        for (index, entry) in (0..snapshot.len()).map(|index| (index, snapshot.entry(index))) {
+            let path = entry.path;
             // Close what this path is not in.
             while let Some(&last) = open.last() {
                 if last == TOP || is_below(path, folders[last].path) {
@@ -100,7 +100,16 @@ impl<'s> Folders<'s> {
         for folder in &mut folders {
             folder.children.sort_by_key(|(name, _)| *name);
         }
-        Folders { snapshot, folders, followed: RefCell::default(), unread: RefCell::default() }
+        Folders { snapshot, folders, followed: RefCell::default(), failed: RefCell::default() }
+    }
+
+    /// Where the DAGs folder of the snapshot really is, if it is there, and how many links lead to it.
+    pub fn dags(&self) -> Option<(FolderId, u32)> {
+        let ahead = self.snapshot.folder().split(|byte| *byte == b'/').rev().map(BString::from).collect();
+        match self.lead(TOP, None, ahead) {
+            (Target::Folder(folder), links) => Some((folder, links)),
+            _ => None,
+        }
     }
 
     /// The real path of a folder, below the top.
@@ -120,9 +129,9 @@ impl<'s> Folders<'s> {
         Some(self.child(folder, children[at].0, children[at].1, links))
     }
 
-    /// Links that could not be read, and why.
-    pub fn into_unread(self) -> Vec<(BString, String)> {
-        self.unread.into_inner()
+    /// Whether every link that was followed could be read.
+    pub fn into_result(self) -> Result<(), Unreadable> {
+        self.failed.into_inner().map_or(Ok(()), Err)
     }
 
     fn child(&self, folder: FolderId, name: &'s BStr, slot: Slot, links: u32) -> Child<'s> {
@@ -141,17 +150,15 @@ impl<'s> Folders<'s> {
         if let Some(known) = self.followed.borrow().get(&link) {
             return *known;
         }
-        let found = self.resolve(folder, link);
+        let found = self.lead(folder, Some(link), Vec::new());
         self.followed.borrow_mut().insert(link, found);
         found
     }
 
     /// Component by component: `..` is the parent of where one really is, not of what the text says.
-    fn resolve(&self, folder: FolderId, link: usize) -> (Target, u32) {
+    fn lead(&self, folder: FolderId, mut next: Option<usize>, mut ahead: Vec<BString>) -> (Target, u32) {
         let mut at = Target::Folder(folder);
         let mut links = 0;
-        let mut ahead: Vec<BString> = Vec::new();
-        let mut next = Some(link);
         loop {
             if let Some(link) = next.take() {
                 links += 1;
@@ -185,12 +192,8 @@ impl<'s> Folders<'s> {
     }
 
     fn target_of(&self, link: usize) -> Vec<u8> {
-        let entry = &self.snapshot.entries()[link];
-        self.snapshot.read(entry).unwrap_or_else(|reason| {
-            let mut unread = self.unread.borrow_mut();
-            if unread.iter().all(|(path, _)| *path != entry.path) {
-                unread.push((entry.path.clone(), reason));
-            }
+        self.snapshot.read(link).unwrap_or_else(|failed| {
+            *self.failed.borrow_mut() = Some(failed);
             Vec::new()
         })
     }
@@ -221,7 +224,7 @@ mod tests {
         }
         match at {
             Target::Folder(folder) => format!("{}/", folders.path(folder)),
-            Target::File(entry) => snapshot.entries()[entry].path.to_string(),
+            Target::File(entry) => snapshot.entry(entry).path.to_string(),
             Target::Nothing => "-".into(),
         }
     }

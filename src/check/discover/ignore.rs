@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::content::Remembering;
+use super::content::Memory;
 use super::glob::{self, Glob};
 use super::regexp::{Dialect, Fault, Regexp};
 use super::text::{decoded, is_space, lines};
@@ -110,7 +110,7 @@ pub(super) fn add(
     text: &str,
     folder: &[u8],
     target: &Target,
-    memory: &mut Remembering,
+    memory: &mut Memory,
 ) -> Vec<BadLine> {
     let syntax = Syntax::of(target);
     let mut bad = Vec::new();
@@ -135,7 +135,7 @@ pub(super) fn add(
     bad
 }
 
-fn rule(line: &str, folder: &[u8], syntax: Syntax, memory: &mut Remembering) -> Result<Option<Rule>, String> {
+fn rule(line: &str, folder: &[u8], syntax: Syntax, memory: &mut Memory) -> Result<Option<Rule>, String> {
     let (pattern, base, only_folders) = match syntax {
         Syntax::Regexp(dialect) => {
             let regexp = memory.regexp(line, dialect);

@@ -30,20 +30,20 @@ mod regexp;
 mod text;
 mod walk;
 
-pub use content::Memory;
+pub use content::{Look, Memory};
 
 use gix::bstr::{BString, ByteSlice as _};
 
+use super::snapshot::Unreadable;
 use super::target::Airflow;
 use super::{Code, Finding, Issue, Snapshot, Target};
-use content::Remembering;
 
 /// A file that Airflow loads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DagFile {
     /// As Airflow's walk names it, below the DAGs folder; links are part of it.
     pub path: BString,
-    /// Where its bytes are: the index of its entry in [`Snapshot::entries`].
+    /// Where its bytes are: the index of its entry.
     pub entry: usize,
     /// Whether it is a zip of DAG files.
     pub zip: bool,
@@ -56,41 +56,44 @@ pub struct Discovery {
     pub files: Vec<DagFile>,
     /// What would stop the walk. Ordered by path.
     pub findings: Vec<Finding>,
-    /// Files and links that could not be read, and why: what is said of them is not sure.
-    pub unread: Vec<(BString, String)>,
+    /// There is no DAGs folder.
+    pub is_missing: bool,
 }
 
 /// Looks for DAG files as `target` does.
-pub fn discover(snapshot: &dyn Snapshot, target: &Target) -> Discovery {
+///
+/// # Errors
+/// When something of the snapshot cannot be read.
+pub fn discover(snapshot: &dyn Snapshot, target: &Target) -> Result<Discovery, Unreadable> {
     discover_with(snapshot, target, &mut Memory::default())
 }
 
 /// The same, without reading again what was read for the revision before.
-pub fn discover_with(snapshot: &dyn Snapshot, target: &Target, memory: &mut Memory) -> Discovery {
-    let mut remembering = memory.renew();
-    let walk::Found { files, mut findings, mut unread } = walk::walk(snapshot, target, &mut remembering);
+///
+/// # Errors
+/// As of [`discover`].
+pub fn discover_with(
+    snapshot: &dyn Snapshot,
+    target: &Target,
+    memory: &mut Memory,
+) -> Result<Discovery, Unreadable> {
+    let walk::Found { files, mut findings, is_missing } = walk::walk(snapshot, target, memory)?;
     let mut dags = Vec::new();
     for (path, entry) in files {
-        match dag_file(snapshot, target, path, entry, &mut remembering) {
-            Ok(Some(file)) => dags.push(file),
-            Ok(None) => {}
-            Err(reason) => unread.push((snapshot.entries()[entry].path.clone(), reason)),
-        }
+        dags.extend(dag_file(snapshot, target, path, entry, memory)?);
     }
-    *memory = remembering.kept();
+    memory.tidy();
     for file in dags.iter().filter(|file| file.path.to_str().is_err()) {
         let message =
             "the path of a DAG file is not UTF-8; Airflow cannot store it, and stops looking for DAGs";
         let issue = Issue::of_file(Code::NameEncoding, message)
             .hint("rename it, or ignore it in an `.airflowignore`");
-        findings.push(Finding::new(file.path.clone(), issue));
+        findings.push(Finding::new(snapshot.whole(file.path.as_bstr()), issue));
     }
     dags.sort();
     findings.sort();
     findings.dedup();
-    unread.sort();
-    unread.dedup();
-    Discovery { files: dags, findings, unread }
+    Ok(Discovery { files: dags, findings, is_missing })
 }
 
 /// Whether Airflow loads a file that its walk came by.
@@ -99,14 +102,14 @@ fn dag_file(
     target: &Target,
     path: BString,
     entry: usize,
-    memory: &mut Remembering,
-) -> Result<Option<DagFile>, String> {
+    memory: &mut Memory,
+) -> Result<Option<DagFile>, Unreadable> {
     let name = path.rsplit_str("/").next().unwrap_or_default();
     let is_python = is_python(name, target);
     if is_python && !target.safe_mode {
         return Ok(Some(DagFile { path, entry, zip: false }));
     }
-    let look = memory.look(snapshot, &snapshot.entries()[entry])?;
+    let look = memory.look(snapshot, entry)?;
     let Some(is_zip) = look.is_zip(target) else { return Ok(None) };
     let is_loaded = is_zip || (is_python && look.may_have_dags(target));
     // What ends in `.py` is loaded as a module whatever it is.

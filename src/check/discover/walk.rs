@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
-use super::content::Remembering;
-use super::folders::{Child, FolderId, Folders, TOP, Target as Leads};
+use super::content::Memory;
+use super::folders::{Child, FolderId, Folders, Target as Leads};
 use super::ignore::{self, NotUtf8, Rule, Syntax};
+use crate::check::snapshot::Unreadable;
 use crate::check::{Code, Finding, Issue, Snapshot, Target};
 
 /// The name of an ignore file.
@@ -23,18 +24,30 @@ pub(super) struct Found {
     /// Files that are not ignored: the path of the walk, and the index of the entry with the bytes.
     pub files: Vec<(BString, usize)>,
     pub findings: Vec<Finding>,
-    /// What could not be read, and why.
-    pub unread: Vec<(BString, String)>,
+    /// There is no DAGs folder.
+    pub is_missing: bool,
 }
 
+/// A larger ignore file is none that people write.
+const LARGEST: u64 = 10 << 20;
+
 /// Walks a snapshot as a target does.
-pub(super) fn walk(snapshot: &dyn Snapshot, target: &Target, memory: &mut Remembering) -> Found {
+pub(super) fn walk(
+    snapshot: &dyn Snapshot,
+    target: &Target,
+    memory: &mut Memory,
+) -> Result<Found, Unreadable> {
     let folders = Folders::of(snapshot);
+    let Some((top, links)) = folders.dags() else {
+        folders.into_result()?;
+        return Ok(Found { is_missing: true, ..Found::default() });
+    };
     let mut walker = Walker {
         snapshot,
         target,
         syntax: Syntax::of(target),
         folders: &folders,
+        top,
         memory,
         seen: HashMap::new(),
         told: HashSet::new(),
@@ -42,13 +55,13 @@ pub(super) fn walk(snapshot: &dyn Snapshot, target: &Target, memory: &mut Rememb
     };
     // Our own stack: folders of a hostile tree are deeper than a thread's.
     let mut ahead =
-        vec![Visit { folder: TOP, path: BString::default(), links: 0, via: None, rules: Arc::default() }];
+        vec![Visit { folder: top, path: BString::default(), links, via: None, rules: Arc::default() }];
     while let Some(visit) = ahead.pop() {
-        walker.visit(&visit, &mut ahead);
+        walker.visit(&visit, &mut ahead)?;
     }
-    let mut found = walker.found;
-    found.unread.extend(folders.into_unread());
-    found
+    let found = walker.found;
+    folders.into_result()?;
+    Ok(found)
 }
 
 /// A folder to look into.
@@ -68,7 +81,9 @@ struct Walker<'a> {
     target: &'a Target,
     syntax: Syntax,
     folders: &'a Folders<'a>,
-    memory: &'a mut Remembering,
+    /// The DAGs folder.
+    top: FolderId,
+    memory: &'a mut Memory,
     /// By which path each folder was listed first, and by which link. The top is not in it until a link leads back there: that is
     /// how Airflow has it, and why it walks such a tree twice before it raises.
     seen: HashMap<FolderId, (BString, Option<usize>)>,
@@ -78,13 +93,13 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    fn visit(&mut self, visit: &Visit, ahead: &mut Vec<Visit>) {
+    fn visit(&mut self, visit: &Visit, ahead: &mut Vec<Visit>) -> Result<(), Unreadable> {
         let mut rules = Arc::clone(&visit.rules);
         let ignore_file = self.folders.named(visit.folder, IGNORE_FILE.into(), visit.links);
         if let Some(Child { target: Leads::File(entry), .. }) = ignore_file {
-            match self.rules_of(entry, visit) {
+            match self.rules_of(entry, visit)? {
                 Some(own) => rules = Arc::new(own),
-                None => return,
+                None => return Ok(()),
             }
         }
         let folders = self.folders;
@@ -100,7 +115,9 @@ impl Walker<'_> {
                 Err(NotUtf8) => {
                     // Once for a folder whose own name it is.
                     let is_of_folder = visit.path.to_str().is_err();
-                    self.unmatchable(if is_of_folder { visit.path.as_ref() } else { path.as_ref() });
+                    let path =
+                        self.snapshot.whole(if is_of_folder { visit.path.as_ref() } else { path.as_ref() });
+                    self.unmatchable(path.as_ref());
                     continue;
                 }
             }
@@ -122,18 +139,19 @@ impl Walker<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// The rules that hold in a folder with an ignore file; `None` if it cannot be walked.
-    fn rules_of(&mut self, entry: usize, visit: &Visit) -> Option<Vec<Rule>> {
-        let entry = &self.snapshot.entries()[entry];
-        let bytes = match self.snapshot.read(entry) {
-            Ok(bytes) => bytes,
-            Err(reason) => {
-                self.found.unread.push((entry.path.clone(), reason));
-                return None;
-            }
-        };
+    fn rules_of(&mut self, at: usize, visit: &Visit) -> Result<Option<Vec<Rule>>, Unreadable> {
+        let entry = self.snapshot.entry(at);
+        if entry.size > LARGEST {
+            let message = format!("{} MiB of patterns: too large to be checked", entry.size >> 20);
+            let issue = Issue::of_file(Code::LargeFile, message);
+            self.found.findings.push(Finding::new(entry.path, issue.hint("ignore whole folders")));
+            return Ok(None);
+        }
+        let bytes = self.snapshot.read(at)?;
         let text = match std::str::from_utf8(&bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -147,8 +165,8 @@ impl Walker<'_> {
                         "not UTF-8: byte 0x{byte:02x}; Airflow cannot read it, and stops looking for DAGs"
                     ),
                 );
-                self.tell(entry.path.as_ref(), issue.hint("save the file as UTF-8"));
-                return None;
+                self.tell(entry.path, issue.hint("save the file as UTF-8"));
+                return Ok(None);
             }
         };
         let mut rules = visit.rules.as_ref().clone();
@@ -157,15 +175,20 @@ impl Walker<'_> {
             let issue = Issue::at(bad.number, 0, Code::IgnorePattern, message);
             let hint =
                 "correct the pattern or remove the line; a `#` always begins a comment and cannot be escaped";
-            self.tell(entry.path.as_ref(), issue.hint(hint));
+            self.tell(entry.path, issue.hint(hint));
         }
-        Some(rules)
+        Ok(Some(rules))
     }
 
     fn second_path(&self, folder: FolderId, first: &BStr, second: &BStr, via: Option<usize>) -> Finding {
         let real = self.folders.path(folder);
-        let real = if real.is_empty() { "the DAGs folder itself".to_owned() } else { format!("`{real}`") };
-        let link = via.map_or_else(|| second.to_owned(), |link| self.snapshot.entries()[link].path.clone());
+        let real = match real {
+            _ if folder == self.top => "the DAGs folder itself".to_owned(),
+            real if real.is_empty() => "the top of the repository".to_owned(),
+            real => format!("`{real}`"),
+        };
+        let link =
+            via.map_or_else(|| self.snapshot.whole(second), |link| self.snapshot.entry(link).path.to_owned());
         let message = format!(
             "`{first}` and `{second}` are one folder, {real}; Airflow raises when it comes there again, and stops looking for DAGs"
         );

@@ -36,7 +36,7 @@ pub(super) use ruff_text_size::Ranged;
 /// Below this, a file is parsed without a word.
 const LARGE: usize = 1 << 20;
 /// Above this, it is not parsed at all.
-const TOO_LARGE: usize = 10 << 20;
+const TOO_LARGE: u64 = 10 << 20;
 
 /// What the parser, the widest visitor and the drop of a tree need for one level of it, in a debug build.
 const STACK_OF_A_LEVEL: usize = 8 << 10;
@@ -63,10 +63,7 @@ pub fn compile<R>(
     if let Some(issue) = text_only::pointer(source) {
         return (vec![issue], None);
     }
-    if source.len() > TOO_LARGE {
-        let message = format!("{} MiB of Python: too large to be checked", source.len() >> 20);
-        let issue =
-            Issue::of_file(Code::PythonSyntax, message).hint("generate less, or read data from a data file");
+    if let Some(issue) = too_large(source.len() as u64) {
         return (vec![issue], None);
     }
     let decoded = match encoding::decode(source) {
@@ -97,6 +94,13 @@ pub fn compile<R>(
     issues.sort();
     issues.dedup();
     (issues, looked)
+}
+
+/// What is said of a file of so many bytes if that is too much to be parsed.
+pub fn too_large(bytes: u64) -> Option<Issue> {
+    let message = || format!("{} MiB of Python: too large to be checked", bytes >> 20);
+    let issue = || Issue::of_file(Code::PythonSyntax, message());
+    (bytes > TOO_LARGE).then(|| issue().hint("generate less, or read data from a data file"))
 }
 
 /// An issue before its offset is a place.

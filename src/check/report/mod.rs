@@ -7,7 +7,7 @@ mod sarif;
 mod text;
 mod xml;
 
-use gix::bstr::BStr;
+use gix::bstr::{BStr, ByteSlice as _};
 use serde_json::{Value as Json, json};
 
 use super::verdict::Verdict;
@@ -78,8 +78,8 @@ impl Format {
 
 /// Where a report is about: readers of it look for files below their repository's top.
 pub struct Place<'a> {
-    /// What stands before each path: the checked folder below the top of the repository, with a `/` at its end, or nothing.
-    pub prefix: &'a str,
+    /// The folder below the top of the repository from which paths are seen; the top is empty.
+    pub seen_from: &'a BStr,
     /// The bytes of a file, for the line a finding is about.
     pub read: &'a dyn Fn(&BStr) -> Option<Vec<u8>>,
     /// How text looks.
@@ -88,7 +88,24 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     fn path(&self, finding: &Finding) -> String {
-        format!("{}{}", self.prefix, finding.path)
+        let mut path = finding.path.as_slice();
+        if self.seen_from.is_empty() {
+            return path.as_bstr().to_string();
+        }
+        let mut up = String::new();
+        let mut folders = self.seen_from.split(|byte| *byte == b'/');
+        // What both have is left out; then up, and down again.
+        for folder in folders.by_ref() {
+            match path.strip_prefix(folder).and_then(|rest| rest.strip_prefix(b"/")) {
+                Some(rest) => path = rest,
+                None => {
+                    up += "../";
+                    break;
+                }
+            }
+        }
+        folders.for_each(|_| up += "../");
+        format!("{up}{}", path.as_bstr())
     }
 }
 

@@ -15,17 +15,17 @@ fn report() -> Report {
         files: 12,
         dag_files: 3,
         findings: vec![
-            Finding::new("a b,c.py", Issue::of_file(Code::DuplicateDagId, "`x` is also in `b.py`")),
-            Finding::new("etl.py", syntax),
-            Finding::new("etl.py", strange),
+            Finding::new("dags/a b,c.py", Issue::of_file(Code::DuplicateDagId, "`x` is also in `b.py`")),
+            Finding::new("dags/etl.py", syntax),
+            Finding::new("dags/etl.py", strange),
         ],
         verdict: Verdict::Reject { because: "error", reason: "two".into() },
     }
 }
 
 fn written(report: &Report, format: Format, style: Style) -> String {
-    let read = |path: &BStr| (path == "etl.py").then(|| SOURCE.as_bytes().to_vec());
-    render(report, format, &Place { prefix: "dags/", read: &read, style })
+    let read = |path: &BStr| (path == "dags/etl.py").then(|| SOURCE.as_bytes().to_vec());
+    render(report, format, &Place { seen_from: "".into(), read: &read, style })
 }
 
 fn json(format: Format) -> Json {
@@ -42,6 +42,19 @@ fn text_shows_the_place_the_line_the_column_and_the_hint() {
          dags/etl.py:3:5: warning: 100% strange: a, <b> & \"c\" [top-level-call]\n    3 | x = '\\u{1b}[31m'\n      |     ^\n\
          \nreject: 2 errors, 1 warning in 3 DAG files of 12 files (Airflow 3.3, Python 3.12)\n"
     );
+}
+
+#[test]
+fn paths_are_as_seen_from_the_folder_that_was_named() {
+    let seen = |from: &str, path: &str| {
+        let finding = Finding::new(path, Issue::of_file(Code::CaseClash, ""));
+        Place { seen_from: from.into(), read: &|_| None, style: Style::Plain }.path(&finding)
+    };
+    assert_eq!(seen("", "a/b.py"), "a/b.py");
+    assert_eq!(seen("a", "a/b.py"), "b.py");
+    assert_eq!(seen("a/b", "a/c.py"), "../c.py");
+    assert_eq!(seen("a/b", "x/b/c.py"), "../../x/b/c.py");
+    assert_eq!(seen("a", "ab/c.py"), "../ab/c.py");
 }
 
 #[test]
@@ -65,10 +78,10 @@ fn colours_are_for_terminals_and_nothing_of_a_file_reaches_them_raw() {
 #[test]
 fn a_long_line_is_shown_round_the_column() {
     let mut long = report();
-    long.findings = vec![Finding::new("etl.py", Issue::at(1, 5_001, Code::PythonSyntax, "there"))];
+    long.findings = vec![Finding::new("dags/etl.py", Issue::at(1, 5_001, Code::PythonSyntax, "there"))];
     let source = format!("{}!{}", "x".repeat(5_000), "y".repeat(5_000));
     let read = |_: &BStr| Some(source.clone().into_bytes());
-    let text = render(&long, Format::Text, &Place { prefix: "", read: &read, style: Style::Plain });
+    let text = render(&long, Format::Text, &Place { seen_from: "".into(), read: &read, style: Style::Plain });
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.iter().all(|line| line.chars().count() < 200), "{text}");
     let caret = lines[2].chars().position(|c| c == '^').expect("a caret");
@@ -78,7 +91,7 @@ fn a_long_line_is_shown_round_the_column() {
 #[test]
 fn a_line_that_is_not_there_is_no_panic() {
     let mut wrong = report();
-    wrong.findings = vec![Finding::new("etl.py", Issue::at(900, 900, Code::PythonSyntax, "nowhere"))];
+    wrong.findings = vec![Finding::new("dags/etl.py", Issue::at(900, 900, Code::PythonSyntax, "nowhere"))];
     assert!(written(&wrong, Format::Text, Style::Plain).starts_with("dags/etl.py:900:900: error: nowhere"));
 }
 

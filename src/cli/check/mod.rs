@@ -1,27 +1,25 @@
 //! `dagsync check`: what the gate would say, on a laptop, before a commit, and in a merge request.
 
-mod folder;
-
 use std::cell::Cell;
 use std::io::IsTerminal as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail};
 use clap::ArgMatches;
-use gix::bstr::{BStr, ByteSlice as _};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 
-use self::folder::Folder;
 use super::print;
-use crate::agent::Candidate;
+use crate::agent::{self, Folder};
 use crate::check::report::{self, Format, Place, Style};
+use crate::check::snapshot::Kind;
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
 use crate::check::{Checker, Looking, Published, Revision, Settings, Snapshot, Target};
 use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
 use crate::path::absolute;
-use crate::tree::attributes::Converter;
-use crate::tree::{self, CheckoutConfig, Limits, Policy};
+use crate::tree::{CheckoutConfig, Limits};
 
 /// `dagsync check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,13 +87,19 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         bail!("`{}` is not a folder", args.folder.display());
     }
     let work_tree = WorkTree::around(&top);
+    // Paths are those of the repository, so that links out of the folder lead somewhere.
+    let below = work_tree.as_ref().and_then(|work_tree| top.strip_prefix(work_tree.top()).ok());
+    let folder: BString = below.map(|path| path.as_os_str().as_bytes().into()).unwrap_or_default();
+    let folder = folder.as_bstr();
     let snapshot = match &work_tree {
         Some(work_tree) if !args.untracked => {
-            let tracked = work_tree.tracked(&top)?;
+            let kind = |is_link| if is_link { Kind::Link } else { Kind::File };
+            let tracked = work_tree.tracked()?.into_iter().map(|(path, is_link)| (path, kind(is_link)));
+            let tracked = Folder::tracked(work_tree.top(), folder, tracked);
             // A folder that git ignores is one to look at as it is.
-            if tracked.is_empty() { Folder::whole(&top)? } else { Folder::tracked(&top, tracked.into_iter()) }
+            if tracked.inside().is_empty() { Folder::alone(&top, folder)? } else { tracked }
         }
-        _ => Folder::whole(&top)?,
+        _ => Folder::alone(&top, folder)?,
     };
     // Whoever takes DAGs away in a merge request sees it there.
     let settings = Settings { target: args.target, max_removed: 100, ..Settings::default() };
@@ -103,17 +107,15 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     if args.list {
         return list(&mut checker, &snapshot);
     }
-    let below = work_tree.as_ref().and_then(|work_tree| top.strip_prefix(work_tree.top()).ok());
-    let below = below.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     let revision = Revision { commit: "", message: BStr::new(""), files: &snapshot };
     let report = match &args.against {
-        None => checker.check(revision, None),
+        None => checker.check(revision, None)?,
         Some(against) => {
             let failed = Cell::new(None);
             let files = |look: &mut Looking<'_>| {
-                failed.set(against_of(against, work_tree.as_ref(), &below, look).err());
+                failed.set(against_of(against, work_tree.as_ref(), folder, look).err());
             };
-            let report = checker.check(revision, Some(Published { commit: "", files: &files }));
+            let report = checker.check(revision, Some(Published { commit: "", files: &files }))?;
             if let Some(err) = failed.into_inner() {
                 return Err(err);
             }
@@ -121,13 +123,13 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         }
     };
     // Paths as the host of the repository shows them, but as they were given for whoever reads text.
-    let prefix = match (args.format, below.as_str()) {
-        (Format::Text | Format::Json, _) | (_, "") => String::new(),
-        (_, below) => format!("{below}/"),
+    let seen_from = match args.format {
+        Format::Text | Format::Json => folder,
+        _ => BStr::new(""),
     };
     let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
     let style = if std::io::stdout().is_terminal() { args.style } else { Style::Plain };
-    let text = report::render(&report, args.format, &Place { prefix: &prefix, read: &read, style });
+    let text = report::render(&report, args.format, &Place { seen_from, read: &read, style });
     print(text.as_bytes())?;
     let held = match args.against {
         Some(_) => report.verdict.name() == "reject",
@@ -138,10 +140,10 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
 
 /// The files that Airflow loads, one path a line.
 fn list(checker: &mut Checker, snapshot: &dyn Snapshot) -> anyhow::Result<u8> {
-    let looked = checker.look(snapshot, None);
+    let looked = checker.look(snapshot, None)?;
     let mut lines = Vec::new();
-    for file in &looked.discovery.files {
-        lines.extend_from_slice(&file.path);
+    for path in looked.loaded() {
+        lines.extend_from_slice(path);
         lines.push(b'\n');
     }
     print(&lines)?;
@@ -151,22 +153,23 @@ fn list(checker: &mut Checker, snapshot: &dyn Snapshot) -> anyhow::Result<u8> {
 fn against_of(
     against: &str,
     work_tree: Option<&WorkTree>,
-    below: &str,
+    folder: &BStr,
     look: &mut Looking<'_>,
 ) -> anyhow::Result<()> {
-    let folder = Path::new(against);
-    if folder.is_dir() {
-        look(&Folder::whole(folder)?);
-        return Ok(());
-    }
-    let Some(work_tree) = work_tree else {
-        bail!("--against: `{against}` is no folder, and there is no git repository with such a revision");
+    let is_read = match (Path::new(against), work_tree) {
+        (dir, _) if dir.is_dir() => look(&Folder::alone(dir, folder)?),
+        (_, Some(work_tree)) => {
+            let (_, root) = work_tree.revision(against)?;
+            let (objects, never) = (work_tree.objects()?, AtomicBool::new(false));
+            let (limits, checkout) = (Limits::default(), CheckoutConfig::default());
+            agent::show(&objects, &root, &limits, checkout, folder, &never, look)?
+        }
+        (_, None) => {
+            bail!("--against: `{against}` is no folder, and there is no git repository with such a revision")
+        }
     };
-    let (_, root) = work_tree.revision(against)?;
-    let objects = work_tree.objects()?;
-    let never = AtomicBool::new(false);
-    let listing = tree::walk(&objects, &root, &Limits::default(), &Policy::ANYTHING, &never)?;
-    let converter = Converter::new(&listing, &objects, CheckoutConfig::default())?;
-    look(&Candidate::new(&listing, below.as_bytes().as_bstr(), &objects, converter.as_ref(), &never));
+    if !is_read {
+        bail!("--against: `{against}` cannot be read");
+    }
     Ok(())
 }
