@@ -1,7 +1,7 @@
 //! The check itself: what is in a revision, file by file and between files, and what follows.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
@@ -114,8 +114,7 @@ impl Checker {
         let modules = modules(snapshot, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
         for ((at, _), read) in files.iter().zip(&read) {
-            let more = if is_loaded[*at] { &read.as_dag_file } else { &read.as_module };
-            for issue in read.issues.iter().chain(more) {
+            for issue in read.issues(is_loaded[*at]) {
                 findings.push(Finding::new(snapshot.entry(*at).path, issue.clone()));
             }
         }
@@ -190,6 +189,7 @@ impl Checker {
             Before::Nothing => Some(Baseline::default()),
             // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
             Before::Unknown => None,
+            Before::Known(looked) if self.settings.assumed => Some(Baseline::of_assumed(&looked.found)),
             Before::Known(looked) => Some(Baseline::of(&looked.found)),
         };
         match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
@@ -217,7 +217,7 @@ fn modules<'a>(
     is_loaded: &[bool],
 ) -> Vec<File<'a>> {
     // What does not compile says nothing, but others may import it.
-    static NOTHING: Between = Between::NOTHING;
+    static NOTHING: LazyLock<Between> = LazyLock::new(Between::default);
     let python = files.iter().zip(read).filter(|((_, how), _)| *how == How::Python);
     python
         .map(|((at, _), read)| {

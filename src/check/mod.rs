@@ -46,6 +46,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What a revision is checked for.
     pub target: Target,
+    /// Nobody said which Airflow that is.
+    pub assumed: bool,
     /// The DAGs folder below the repository's top, without a slash at its end; the top is empty.
     pub folder: BString,
     /// A revision that removes more of the DAG files, in percent, is held; 100 = none is.
@@ -61,6 +63,7 @@ impl Default for Settings {
         Settings {
             policy: Policy::Gate,
             target: Target::default(),
+            assumed: false,
             folder: BString::default(),
             max_removed: 50,
             on_rewind: OnRewind::Warn,

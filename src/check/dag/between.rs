@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::facts::{Bound, Facts, Guard, Id};
+use super::facts::{Bound, Facts, Guard};
 use super::place::Place;
 
 /// A DAG, as other files see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dag {
-    /// Its id.
-    pub id: Id,
+    /// Its id, if that is to be told without running the file.
+    pub id: Option<Box<str>>,
     /// Where it is made.
     pub place: Place,
     /// Whether it is surely made whenever the file is loaded, and once.
@@ -19,17 +19,24 @@ pub struct Dag {
     pub bound: Bound,
 }
 
-/// An import: one name of one statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Import {
-    /// Where.
-    pub place: Place,
+/// What an import names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Named {
     /// The dots before the module's name.
     pub level: u32,
     /// The module, without dots before it; empty in `from . import name`.
-    pub module: Arc<str>,
+    pub module: String,
     /// What is taken out of it: `None` for `import module`, `*` for everything.
-    pub name: Option<Arc<str>>,
+    pub name: Option<String>,
+}
+
+/// An import: one name of one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// What is imported.
+    pub named: Arc<Named>,
+    /// Where.
+    pub place: Place,
     /// Why its failure may not matter.
     pub guard: Guard,
 }
@@ -38,9 +45,9 @@ pub struct Import {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Between {
     /// The DAGs, in the order in which they are made.
-    pub dags: Vec<Dag>,
+    pub dags: Box<[Dag]>,
     /// What is imported, in the file's order.
-    pub imports: Vec<Import>,
+    pub imports: Box<[Import]>,
     /// Whether there may be DAGs that are not in [`Between::dags`].
     pub more_dags: bool,
     /// Whether the file changes where modules are looked for.
@@ -48,24 +55,17 @@ pub struct Between {
 }
 
 impl Between {
-    /// Of a file that says nothing.
-    pub const NOTHING: Between =
-        Between { dags: Vec::new(), imports: Vec::new(), more_dags: false, moves_path: false };
-
     /// Of all that a file says.
-    pub fn of(facts: &Facts) -> Between {
+    pub fn of(facts: &Facts, imports: &mut Imports) -> Between {
         let dag = |dag: &super::facts::Dag| Dag {
-            id: dag.id.clone(),
+            id: dag.id.known().map(Into::into),
             place: dag.place,
             sure: dag.sure,
             bound: dag.bound,
         };
-        let import = |import: &super::facts::Import| Import {
-            place: import.place,
-            level: import.level,
-            module: import.module.as_str().into(),
-            name: import.name.as_deref().map(Into::into),
-            guard: import.guard,
+        let import = |import: &super::facts::Import| {
+            let super::facts::Import { place, level, module, name, guard } = import.clone();
+            Import { named: imports.share(Named { level, module, name }), place, guard }
         };
         Between {
             dags: facts.dags.iter().map(dag).collect(),
@@ -76,28 +76,23 @@ impl Between {
     }
 }
 
-/// The names of modules, each held once: a thousand files import the same ones.
+/// What is imported anywhere, each held once: a thousand files import the same.
 #[derive(Debug, Default)]
-pub struct Words(HashSet<Arc<str>>);
+pub struct Imports(HashSet<Arc<Named>>);
 
-impl Words {
-    /// Makes a file's names those that are held already.
-    pub fn share(&mut self, between: &mut Between) {
-        for import in &mut between.imports {
-            for word in [Some(&mut import.module), import.name.as_mut()].into_iter().flatten() {
-                match self.0.get(word) {
-                    Some(known) => *word = known.clone(),
-                    None => {
-                        self.0.insert(word.clone());
-                    }
-                }
-            }
+impl Imports {
+    fn share(&mut self, named: Named) -> Arc<Named> {
+        if let Some(known) = self.0.get(&named) {
+            return known.clone();
         }
+        let named = Arc::new(named);
+        self.0.insert(named.clone());
+        named
     }
 
-    /// Forgets what nobody names any more.
+    /// Forgets what nobody imports any more.
     pub fn tidy(&mut self) {
-        self.0.retain(|word| Arc::strong_count(word) > 1);
+        self.0.retain(|named| Arc::strong_count(named) > 1);
     }
 }
 
@@ -107,21 +102,13 @@ mod tests {
 
     #[test]
     fn names_are_held_once_and_no_longer_than_they_are_needed() {
-        let import = |module: &str| Import {
-            place: Place::default(),
-            level: 0,
-            module: module.into(),
-            name: None,
-            guard: Guard::None,
-        };
-        let between = || Between { imports: vec![import("airflow"), import("json")], ..Between::default() };
-        let (mut words, mut one, mut two) = (Words::default(), between(), between());
-        words.share(&mut one);
-        words.share(&mut two);
-        assert!(Arc::ptr_eq(&one.imports[0].module, &two.imports[0].module));
-        assert_eq!(words.0.len(), 2);
-        drop((one, two));
-        words.tidy();
-        assert!(words.0.is_empty());
+        let named = |module: &str| Named { level: 0, module: module.to_owned(), name: None };
+        let mut imports = Imports::default();
+        let (one, two) = (imports.share(named("airflow")), imports.share(named("airflow")));
+        assert!(Arc::ptr_eq(&one, &two));
+        drop((one, two, imports.share(named("json"))));
+        let kept = imports.share(named("kept"));
+        imports.tidy();
+        assert_eq!(imports.0.into_iter().collect::<Vec<_>>(), [kept]);
     }
 }

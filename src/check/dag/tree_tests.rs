@@ -3,6 +3,7 @@ use gix::bstr::BStr;
 use super::super::super::snapshot::{InMemory, Kind};
 use super::super::super::target::{Airflow, Python};
 use super::super::super::{Code, Finding, Severity, Snapshot as _, Target};
+use super::super::between::Imports;
 use super::super::{Between, Facts};
 use super::{File, case_clashes, duplicate_dag_ids, missing_modules, reached, shadowed_modules, skipped};
 
@@ -18,7 +19,7 @@ impl World {
         let python = files.iter().filter(|(path, _)| path.ends_with(".py"));
         let facts = python.map(|(path, text)| {
             let parsed = ruff_python_parser::parse_module(text).unwrap();
-            let facts = Between::of(&Facts::of(parsed.syntax(), text));
+            let facts = Between::of(&Facts::of(parsed.syntax(), text), &mut Imports::default());
             ((*path).to_owned(), facts, text.contains("DAG"))
         });
         World { facts: facts.collect(), snapshot: InMemory::files(files) }
