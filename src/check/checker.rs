@@ -1,12 +1,11 @@
 //! The check itself: what is in a revision, file by file and between files, and what follows.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::contents::{Contents, How, Read};
-use super::dag::Between;
 use super::dag::tree::{self, File};
 use super::discover::{self, Discovery};
 use super::paths::{Paths, gone};
@@ -111,7 +110,7 @@ impl Checker {
 
         let mut is_loaded = vec![false; snapshot.len()];
         discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
-        let modules = modules(snapshot, &files, &read, &is_loaded);
+        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
         for ((at, _), read) in files.iter().zip(&read) {
             for issue in read.issues(is_loaded[*at]) {
@@ -163,11 +162,10 @@ impl Checker {
         revision: Revision<'_>,
         published: Option<Published<'_>>,
     ) -> Result<Report, Unreadable> {
-        self.contents.begin();
         let before = self.before(published);
         let looked = Arc::new(self.look(revision.files, before.known())?);
         let verdict = self.verdict(&revision, &before, &looked);
-        self.contents.end();
+        self.contents.renew();
         self.passed = match (&verdict, before) {
             (Verdict::Pass, _) => Some((revision.commit.to_owned(), looked.clone())),
             (Verdict::Reject { .. }, Before::Known(before)) => {
@@ -209,21 +207,20 @@ impl Checker {
     }
 }
 
-/// The Python of a revision, as other files see it.
+/// The Python of a revision, as other files see it. What does not compile says nothing, but others may import it.
 fn modules<'a>(
     snapshot: &'a dyn Snapshot,
+    contents: &'a Contents,
     files: &[(usize, How)],
-    read: &'a [Arc<Read>],
+    read: &[Read],
     is_loaded: &[bool],
 ) -> Vec<File<'a>> {
-    // What does not compile says nothing, but others may import it.
-    static NOTHING: LazyLock<Between> = LazyLock::new(Between::default);
     let python = files.iter().zip(read).filter(|((_, how), _)| *how == How::Python);
     python
         .map(|((at, _), read)| {
             let path = snapshot.entry(*at).path;
-            let facts = read.facts.as_ref().unwrap_or(&NOTHING);
-            File { path, below: snapshot.below(path), facts, loaded: is_loaded[*at] }
+            let (facts, loaded) = (contents.facts(read), is_loaded[*at]);
+            File { path, below: snapshot.below(path), facts, loaded }
         })
         .collect()
 }

@@ -6,19 +6,17 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::dag::between::{Between, Imports};
+use super::dag::packed::{At, Between, Packed};
 use super::dag::{self, Facts, Role};
 use super::discover::{Look, Memory};
 use super::snapshot::{Content, Entry, Kind, Unreadable};
 use super::{Issue, Severity, Snapshot, Target, python};
 
-/// What the content of a file decides.
-#[derive(Debug, Default)]
+/// What the content of a file decides: what others have to know of it, and what is wrong with it, which nearly always is nothing.
+#[derive(Debug, Clone)]
 pub(super) struct Read {
-    /// What is wrong with it; nearly always nothing.
-    issues: Option<Box<Issues>>,
-    /// Of a Python file that can be parsed, as far as other files matter to it.
-    pub(super) facts: Option<Between>,
+    facts: At,
+    issues: Option<Arc<Issues>>,
 }
 
 /// What is wrong with a file.
@@ -111,33 +109,45 @@ impl Learnt {
 /// What is known of contents. A name's ending says how a content is read.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// With the number of the check that used it last.
-    known: HashMap<(Content, How), (Arc<Read>, u32)>,
-    imports: Imports,
-    /// What most files without Python are.
-    nothing: Arc<Read>,
-    checks: u32,
+    /// With whether this check or the one before it asked.
+    known: HashMap<(Content, How), (Read, Asked)>,
+    packed: Packed,
+}
+
+/// When somebody asked for a content last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Now,
+    Before,
 }
 
 /// What comes out of a look at several files, as it is put together.
 struct Collected<'a> {
     contents: &'a mut Contents,
     memory: &'a mut Memory,
-    all: Vec<Option<Arc<Read>>>,
+    all: Vec<Option<Read>>,
     failed: Option<Unreadable>,
 }
 
+/// Facts of so many files that are gone, and of as many as there are, may wait until room is made.
+const SLACK: usize = 1000;
+
 impl Contents {
-    /// A new check begins.
-    pub(super) fn begin(&mut self) {
-        self.checks = self.checks.wrapping_add(1);
+    /// What is asked for from now on is for another check. What neither the last one nor the one before it asked for will hardly
+    /// come back.
+    pub(super) fn renew(&mut self) {
+        self.known.retain(|_, (_, asked)| std::mem::replace(asked, Asked::Before) == Asked::Now);
+        if self.packed.files() > 2 * self.known.len() + SLACK {
+            let old = std::mem::take(&mut self.packed);
+            for (read, _) in self.known.values_mut() {
+                read.facts = self.packed.copy(old.get(read.facts));
+            }
+        }
     }
 
-    /// And ends. What neither this one nor the one before asked for will hardly come back.
-    pub(super) fn end(&mut self) {
-        let now = self.checks;
-        self.known.retain(|_, (_, used)| now.wrapping_sub(*used) <= 1);
-        self.imports.tidy();
+    /// What others have to know of a file that was just read.
+    pub(super) fn facts(&self, read: &Read) -> Between<'_> {
+        self.packed.get(read.facts)
     }
 
     /// What is known of these files, or learnt now, on as many threads as there are. What discovery asks of them goes to `memory`.
@@ -147,14 +157,13 @@ impl Contents {
         files: &[(usize, How)],
         target: &Target,
         memory: &mut Memory,
-    ) -> Result<Vec<Arc<Read>>, Unreadable> {
-        let now = self.checks;
+    ) -> Result<Vec<Read>, Unreadable> {
         let mut known = |(at, how): (usize, How)| {
-            let (read, used) = self.known.get_mut(&(snapshot.entry(at).content?, how))?;
-            *used = now;
+            let (read, asked) = self.known.get_mut(&(snapshot.entry(at).content?, how))?;
+            *asked = Asked::Now;
             Some(read.clone())
         };
-        let all: Vec<Option<Arc<Read>>> = files.iter().map(|file| known(*file)).collect();
+        let all: Vec<Option<Read>> = files.iter().map(|file| known(*file)).collect();
         let open: Vec<usize> = (0..files.len()).filter(|at| all[*at].is_none()).collect();
         let next = AtomicUsize::new(0);
         let collected = Mutex::new(Collected { contents: self, memory, all, failed: None });
@@ -195,15 +204,12 @@ impl Collected<'_> {
         }
         let Issues { anywhere, as_dag_file, as_module } = &issues;
         let clean = anywhere.is_empty() && as_dag_file.is_empty() && as_module.is_empty();
-        let read = match facts {
-            None if clean => contents.nothing.clone(),
-            facts => Arc::new(Read {
-                issues: (!clean).then(|| Box::new(issues)),
-                facts: facts.map(|facts| Between::of(&facts, &mut contents.imports)),
-            }),
+        let read = Read {
+            facts: facts.map_or(At::NOTHING, |facts| contents.packed.put(&facts)),
+            issues: (!clean).then(|| Arc::new(issues)),
         };
         if let Some(content) = entry.content {
-            contents.known.insert((content, how), (read.clone(), contents.checks));
+            contents.known.insert((content, how), (read.clone(), Asked::Now));
         }
         self.all[place] = Some(read);
     }

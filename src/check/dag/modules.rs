@@ -8,7 +8,7 @@ use gix::bstr::{BStr, ByteSlice as _};
 
 use super::super::Snapshot;
 use super::super::snapshot::Kind;
-use super::between::Named;
+use super::packed::Named;
 use super::tables;
 
 /// The modules below a DAGs folder.
