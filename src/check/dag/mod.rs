@@ -29,3 +29,4 @@ pub use data::data_syntax;
 pub use facts::Facts;
 pub use place::Place;
 pub use rules::{Role, issues};
+pub(super) use tables::is_stdlib;
