@@ -124,6 +124,7 @@ fn zips() -> Vec<Wanted> {
             "a b.py",
             "\u{fc}.py",
         ]),
+        Wanted::of("main", &[("__main__.py", broken)]).wrong(&["__main__.py"]),
         Wanted::of("package-first", &[("pack.py", broken), ("pack/__init__.py", good)]),
         // Of two with one name the last is meant.
         Wanted::of("mended", &[("m.py", broken), ("m.py", good)]),

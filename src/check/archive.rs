@@ -66,7 +66,12 @@ pub fn look(bytes: &[u8], target: &Target) -> Vec<Issue> {
 
 /// The members that Airflow imports by their names, in the order of the zip, each once: of two with one name the last is meant.
 fn loaded(archive: &ZipArchive<Cursor<&[u8]>>) -> Vec<(usize, String)> {
-    let name = |at| archive.name_for_index(at)?.ok().map(Cow::into_owned);
+    // Readers agree on names that are written as they are meant; of other encodings each has its own opinion.
+    let name = |at| {
+        let entry = archive.by_index_data(at).ok()?;
+        let name = entry.name().ok()?;
+        (name.as_bytes() == entry.name_raw()).then(|| name.into_owned())
+    };
     let names: Vec<(usize, String)> = (0..archive.len()).filter_map(|at| Some((at, name(at)?))).collect();
     let all: HashSet<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
     // A dot in the stem asks for a module of a package, a slash is a folder, a NUL ends the name for one reader and not for another.
