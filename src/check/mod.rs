@@ -6,6 +6,7 @@
 //!
 //! - [`target`]: which Airflow, on which Python.
 //! - [`discover`]: which files that Airflow would load.
+//! - [`archive`]: what is wrong inside of a zip of DAG files.
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
@@ -14,6 +15,7 @@
 //! - [`command`]: the operator's own check, which the agent runs.
 //! - [`report`]: what is written about it.
 
+pub mod archive;
 pub mod checker;
 pub mod command;
 mod contents;

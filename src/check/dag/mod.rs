@@ -31,3 +31,4 @@ pub use facts::Facts;
 pub use packed::{Between, Packed};
 pub use place::Place;
 pub use rules::{Role, issues};
+pub(super) use tables::is_stdlib;
