@@ -7,7 +7,7 @@ mod support;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dagsync::check::python::compile;
+use dagsync::check::python::{compile, with_room};
 use dagsync::check::target::Python;
 use support::wait::holds_within;
 
@@ -101,6 +101,23 @@ fn a_million_of_anything_neither_kills_nor_stalls() {
         let peak = peak.unwrap_or_else(|| panic!("{text:?}: {said}"));
         println!("{text:?}: {} MiB, {:?}", peak >> 10, started.elapsed());
         assert!(peak < MEMORY, "{text:?}: {peak} KiB");
+    }
+}
+
+/// With room on the stack a short text is parsed before its depth is known.
+#[test]
+fn twelve_thousand_bytes_of_anything_are_answered_alike_with_room_and_without() {
+    for (before, unit, after) in TEXTS {
+        for most in [250, 11_900] {
+            let text = [before, &*unit.repeat(most / unit.len()), after].concat();
+            let compiled = || compile(text.as_bytes(), Python { minor: 13 }, |tree, _| tree.body.len());
+            let started = Instant::now();
+            let with = with_room(compiled);
+            let took = started.elapsed();
+            assert!(took < PATIENCE, "{took:?}: {most} bytes of {unit:?}");
+            // Here a thread has two mebibytes.
+            assert_eq!(with, compiled(), "{most} bytes of {unit:?}");
+        }
     }
 }
 

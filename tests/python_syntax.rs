@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use dagsync::check::python::compile;
+use dagsync::check::python::{compile, with_room};
 use dagsync::check::target::Python;
 use dagsync::check::{Code, Severity};
 use serde::Deserialize;
@@ -19,7 +19,10 @@ use support::process::unproven;
 
 /// What is wrong with a source, in one line, or nothing.
 fn refusal(source: &[u8], minor: u8) -> Option<String> {
-    let (issues, _) = compile(source, Python { minor }, |_, _| ());
+    let compiled = || compile(source, Python { minor }, |_, _| ());
+    let (issues, looked) = compiled();
+    // With room on the stack the order of questions is another one.
+    assert_eq!(with_room(compiled), (issues.clone(), looked), "{:.200}", source.escape_ascii());
     let error = issues.into_iter().find(|issue| issue.code.severity() >= Severity::Error)?;
     Some(format!("{}:{}: {}", error.line, error.column, error.message))
 }

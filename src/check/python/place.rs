@@ -1,5 +1,6 @@
 //! From offsets to lines and columns.
 
+use gix::bstr::ByteSlice as _;
 use ruff_text_size::TextSize;
 
 /// Where the lines of a text begin. A line ends with `\n`, `\r\n` or `\r`, as Python reads files.
@@ -12,11 +13,16 @@ pub(in crate::check) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(in crate::check) fn of(text: &'a str) -> Lines<'a> {
         let bytes = text.as_bytes();
-        let after = bytes.iter().enumerate().filter_map(|(at, byte)| {
-            let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
-            ends.then(|| u32::try_from(at + 1).unwrap_or(u32::MAX))
-        });
-        Lines { text, starts: std::iter::once(0).chain(after).collect() }
+        let mut starts = vec![0];
+        let mut rest = 0;
+        while let Some(end) = bytes[rest..].find_byteset(b"\r\n") {
+            rest += end + 1;
+            if bytes[rest - 1] == b'\r' && bytes.get(rest) == Some(&b'\n') {
+                rest += 1;
+            }
+            starts.push(u32::try_from(rest).unwrap_or(u32::MAX));
+        }
+        Lines { text, starts }
     }
 
     /// The 1-based line and column, in characters, of an offset.

@@ -16,7 +16,7 @@ use super::print;
 use crate::agent::Candidate;
 use crate::check::report::{self, Format, Place, Style};
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
-use crate::check::{Checker, Looking, Published, Revision, Settings, Snapshot, Target};
+use crate::check::{Checker, Looking, Published, Revision, Settings, Snapshot, Target, python};
 use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
 use crate::path::absolute;
@@ -106,20 +106,18 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     let below = work_tree.as_ref().and_then(|work_tree| top.strip_prefix(work_tree.top()).ok());
     let below = below.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     let revision = Revision { commit: "", message: BStr::new(""), files: &snapshot };
-    let report = match &args.against {
-        None => checker.check(revision, None),
+    // Files are checked on this thread too.
+    let report = python::with_room(|| match &args.against {
+        None => Ok(checker.check(revision, None)),
         Some(against) => {
             let failed = Cell::new(None);
             let files = |look: &mut Looking<'_>| {
                 failed.set(against_of(against, work_tree.as_ref(), &below, look).err());
             };
             let report = checker.check(revision, Some(Published { commit: "", files: &files }));
-            if let Some(err) = failed.into_inner() {
-                return Err(err);
-            }
-            report
+            failed.into_inner().map_or(Ok(report), Err)
         }
-    };
+    })?;
     // Paths as the host of the repository shows them, but as they were given for whoever reads text.
     let prefix = match (args.format, below.as_str()) {
         (Format::Text | Format::Json, _) | (_, "") => String::new(),
