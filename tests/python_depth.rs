@@ -121,6 +121,33 @@ fn twelve_thousand_bytes_of_anything_are_answered_alike_with_room_and_without() 
     }
 }
 
+/// Whole texts, in which only the depth is wrong: the parser has nothing to say.
+#[test]
+fn what_is_nested_too_deeply_and_otherwise_well_is_refused_with_room_and_without() {
+    let brackets = |levels: usize| format!("x = {}1{}\n", "[".repeat(levels), "]".repeat(levels));
+    let indented = |levels: usize| {
+        let mut text: String = (0..levels).map(|level| format!("{}if a:\n", " ".repeat(level))).collect();
+        text += &format!("{}pass\n", " ".repeat(levels));
+        text
+    };
+    let strings = |levels: usize| format!("{}1{}\n", "f'{".repeat(levels), "}'".repeat(levels));
+    for (most, text, refusal) in [
+        (200, &brackets as &dyn Fn(usize) -> String, "too many nested parentheses"),
+        (99, &indented, "too many levels of indentation"),
+        (149, &strings, "f-string: too many nested f-strings"),
+    ] {
+        for (levels, refused) in [(most, false), (most + 1, true)] {
+            let text = text(levels);
+            let compiled = || compile(text.as_bytes(), Python { minor: 13 }, |tree, _| tree.body.len());
+            let (issues, looked) = with_room(compiled);
+            assert_eq!((issues.clone(), looked), compiled(), "{levels}: {refusal}");
+            let said = issues.last().map(|issue| &*issue.message);
+            assert_eq!(said, refused.then_some(refusal), "{levels}: {issues:?}");
+            assert_eq!(looked.is_none(), refused, "{levels}: {refusal}");
+        }
+    }
+}
+
 fn child((before, unit, after): (&str, &str, &str)) {
     // No more than the 10 MiB of which a file is not parsed at all.
     let count = MILLION.min((9 << 20) / unit.len());

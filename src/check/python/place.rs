@@ -8,12 +8,15 @@ use ruff_text_size::TextSize;
 pub(in crate::check) struct Lines<'a> {
     text: &'a str,
     starts: Vec<u32>,
+    /// Every byte is a character.
+    ascii: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(in crate::check) fn of(text: &'a str) -> Lines<'a> {
         let bytes = text.as_bytes();
-        let mut starts = vec![0];
+        let mut starts = Vec::with_capacity(1 + bytes.len() / 32);
+        starts.push(0);
         let mut rest = 0;
         while let Some(end) = bytes[rest..].find_byteset(b"\r\n") {
             rest += end + 1;
@@ -22,7 +25,7 @@ impl<'a> Lines<'a> {
             }
             starts.push(u32::try_from(rest).unwrap_or(u32::MAX));
         }
-        Lines { text, starts }
+        Lines { text, starts, ascii: text.is_ascii() }
     }
 
     /// The 1-based line and column, in characters, of an offset.
@@ -30,7 +33,7 @@ impl<'a> Lines<'a> {
         let at = self.text.floor_char_boundary(at.to_usize());
         let line = self.starts.partition_point(|start| *start as usize <= at);
         let start = self.starts[line - 1] as usize;
-        let column = self.text[start..at].chars().count() + 1;
+        let column = 1 + if self.ascii { at - start } else { self.text[start..at].chars().count() };
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
@@ -55,5 +58,7 @@ mod tests {
         assert_eq!(lines.place(10.into()), (3, 1));
         assert_eq!(lines.place(12.into()), (4, 1));
         assert_eq!(lines.iter().collect::<Vec<_>>(), ["ä = 1", "b", "c", ""]);
+        let plain = Lines::of("a = 1\r\n\rb = 2");
+        assert_eq!([0, 4, 7, 8, 12, 99].map(|at: u32| plain.place(at.into()).1), [1, 5, 1, 1, 5, 6]);
     }
 }
