@@ -397,6 +397,24 @@ fn an_issue_is_at_its_line_and_column_in_characters() {
 }
 
 #[test]
+fn a_name_that_comes_twice_is_told_among_few_and_among_many() {
+    for count in [2, 16, 17, 60] {
+        let names: Vec<String> = (0..count).map(|at| format!("name_{at}")).collect();
+        for (before, after) in [("def f(", "): pass\n"), ("f(", "=1)\n")] {
+            let between = if after.starts_with('=') { "=1, " } else { ", " };
+            let text = |names: &[String]| [before, &names.join(between), after].concat();
+            assert_eq!(refusal(text(&names).as_bytes(), 12), None, "{before} {count}");
+            for twice in 0..count - 1 {
+                let mut names = names.clone();
+                names[count - 1] = names[twice].clone();
+                let refused = refusal(text(&names).as_bytes(), 12).expect("a refusal");
+                assert!(refused.contains(&format!("name_{twice}")), "{refused}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_a_version_lacks_says_which_one_has_it() {
     let hint = |source: &str, minor| {
         let (issues, looked) = compile(source.as_bytes(), Python { minor }, |_, _| ());

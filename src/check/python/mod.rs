@@ -169,7 +169,7 @@ fn judge<R>(
     if !whole {
         return (found, None);
     }
-    let semantic = walk::check(parsed.syntax(), text, minor, words.declares);
+    let semantic = walk::check(parsed.syntax(), text, minor, words);
     found.extend(semantic.into_iter().map(Found::syntax));
     let looked = look(parsed.syntax(), text);
     (found, Some(looked))
@@ -180,6 +180,8 @@ fn judge<R>(
 struct Words {
     /// `global` or `nonlocal`.
     declares: bool,
+    /// `:=`.
+    extends: bool,
     /// `yield` or `match`: the only words with which the parser, from 3.10 on, takes what [`grammar`] refuses.
     peculiar: bool,
 }
@@ -188,6 +190,7 @@ impl Words {
     fn of(tokens: &Tokens) -> Words {
         tokens.iter().fold(Words::default(), |words, token| match token.kind() {
             TokenKind::Global | TokenKind::Nonlocal => Words { declares: true, ..words },
+            TokenKind::ColonEqual => Words { extends: true, ..words },
             TokenKind::Yield | TokenKind::Match => Words { peculiar: true, ..words },
             _ => words,
         })

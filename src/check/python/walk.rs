@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use ruff_python_ast::{self as ast, Expr, PythonVersion, Stmt};
 use ruff_text_size::TextRange;
 
+use super::Words;
 use super::future::Future;
 use super::scope::{self, Kind, Scopes};
 
-/// So many parameters are compared with each other.
-const FEW: usize = 8;
+/// So many names are compared with each other: less work than to sum them up, and hardly any function or call has more.
+pub(super) const FEW: usize = 16;
 
 /// A block that CPython counts, and unwinds on `break`, `continue` and `return`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +38,12 @@ pub(super) fn check(
     tree: &ast::ModModule,
     source: &str,
     minor: u8,
-    declares: bool,
+    words: Words,
 ) -> Vec<(TextRange, String)> {
     let mut walk = Walk {
         minor,
         source,
-        scopes: Scopes::new(declares),
+        scopes: Scopes::new(words.declares, words.extends),
         found: Vec::new(),
         blocks: Vec::new(),
         future: Future::of(&tree.body, minor),
@@ -221,7 +222,6 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn parameters(&mut self, parameters: &'a ast::Parameters) {
-        // Most have so few that to compare them is less work than to sum them up.
         let many = parameters.iter().nth(FEW).is_some();
         let mut seen = HashSet::new();
         for (at, parameter) in parameters.iter().enumerate() {
