@@ -72,7 +72,6 @@ fn main() {
             (1_000, Length::Typical, Some(100.0)),
             (1_000, Length::Long, Some(100.0)),
             (10_000, Length::Typical, Some(1_000.0)),
-            (10_000, Length::Long, Some(1_000.0)),
         ],
     };
     let mut rows = Vec::new();
