@@ -1,7 +1,7 @@
 //! A commit that changes one file of many, as the agent checks it.
 
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dagsync::agent::Candidate;
 use dagsync::check::{Checker, Files, Published, Revision, Settings};
@@ -14,7 +14,7 @@ use crate::dags::{self, Length};
 use crate::series::Series;
 use crate::support::Repo;
 
-/// The processor times of one commit: on the clock, a busy machine makes ten times as much of them.
+/// The times of one commit, on the clock.
 #[derive(Default)]
 struct Times {
     /// Of the look at the tree, which a pass does with or without a check, and faster: it knows the tree before.
@@ -22,6 +22,8 @@ struct Times {
     /// Of the list of files that the check wants.
     candidate: Duration,
     check: Duration,
+    /// Processor time of the last two. The kernel counts it in ticks: only a mean says something.
+    cpu: Duration,
 }
 
 /// Commits and checks, again and again; what came out, as JSON. The bar is for the list and the check together.
@@ -38,8 +40,8 @@ pub fn measure(repo: &Repo, files: usize, rounds: usize, bar: Option<f64>) -> Va
         before = commit;
     }
     let name = format!("one of {files} files changed, in process");
-    println!("\n{name}: processor time, min, median");
-    println!("  {:<26} {:>6.1} ms (of this thread)", "the first check", cold.check.as_secs_f64() * 1e3);
+    println!("\n{name}: min, median");
+    println!("  {:<26} {:>6.1} ms", "the first check", cold.check.as_secs_f64() * 1e3);
     let parts = [
         ("its list of files", Series::millis(warm.iter().map(|times| times.candidate)), None),
         ("the check itself", Series::millis(warm.iter().map(|times| times.check)), None),
@@ -52,6 +54,9 @@ pub fn measure(repo: &Repo, files: usize, rounds: usize, bar: Option<f64>) -> Va
         println!("  {part:<26} {:>6.1} {:>8.1} ms{verdict}", series.min(), series.median());
         json[part] = series.json();
     }
+    let cpu = warm.iter().map(|times| times.cpu).sum::<Duration>().as_secs_f64() * 1e3 / rounds as f64;
+    println!("  {:<26} {cpu:>6.1} ms", "both, processor time, mean");
+    json["both, processor time, mean"] = cpu.into();
     json
 }
 
@@ -62,20 +67,22 @@ fn check(repo: &Repo, checker: &mut Checker, commit: &str, before: Option<&str>)
     let never = AtomicBool::new(false);
     let mut times = Times::default();
 
-    let start = cpu_of(std::process::id());
+    let start = Instant::now();
     let listing = tree::walk(&objects, &root, &Limits::default(), &Policy::ANYTHING, &never).expect("a tree");
-    times.walk = cpu_of(std::process::id()) - start;
+    times.walk = start.elapsed();
 
-    let start = cpu_of(std::process::id());
+    let cpu = cpu_of(std::process::id());
+    let start = Instant::now();
     let candidate = Candidate::new(&listing, "dags".into(), &objects, None, &never);
-    times.candidate = cpu_of(std::process::id()) - start;
+    times.candidate = start.elapsed();
 
     let unasked: &Files<'_> = &|_| panic!("the checker knows what it has checked last");
     let published = before.map(|commit| Published { commit, files: unasked });
     let revision = Revision { commit, message: "a change".into(), files: &candidate };
-    let start = cpu_of(std::process::id());
+    let start = Instant::now();
     let report = checker.check(revision, published);
-    times.check = cpu_of(std::process::id()) - start;
+    times.check = start.elapsed();
+    times.cpu = cpu_of(std::process::id()).saturating_sub(cpu);
     assert!(report.findings.is_empty(), "{:?}", report.findings.first());
     times
 }
