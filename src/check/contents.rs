@@ -185,9 +185,11 @@ impl Contents {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         std::thread::scope(|scope| {
             for _ in 1..cores.min(open.len() / 32) {
-                scope.spawn(work);
+                scope.spawn(|| python::with_room(work));
             }
-            work();
+            if !open.is_empty() {
+                python::with_room(work);
+            }
         });
         let Collected { all, failed, .. } = collected.into_inner().unwrap_or_else(PoisonError::into_inner);
         failed.map_or_else(|| Ok(all.into_iter().flatten().collect()), Err)
