@@ -224,7 +224,7 @@ impl Facts {
     /// Reads a file's tree. `source` is the text that it was parsed from.
     pub fn of(module: &ModModule, source: &str) -> Facts {
         let lines = Lines::of(source);
-        let mut reader = Reader::new(&lines);
+        let mut reader = Reader::new(&lines, &module.body);
         reader.module(&module.body);
         let imports = imports::imports(&module.body, &lines);
         let Reader { draft, mut calls, more_dags, moves_path, .. } = reader;
