@@ -76,7 +76,9 @@ impl<'a> Reader<'a> {
                     } else {
                         // A list of tasks may be made of another one, and an attribute reached by its name.
                         self.draft_loose(value);
-                        self.hand_out(value);
+                        let reaches =
+                            matches!(&*call.func, Expr::Name(name) if name.id.as_str() == "getattr");
+                        self.hand_out_all(value, reaches || self.leaked);
                     }
                 }
                 given.values().find_map(moving).unwrap_or(Value::Unknown)
@@ -135,10 +137,20 @@ impl<'a> Reader<'a> {
 
     /// Somebody has the DAGs of a value, and may give them another id or schedule.
     pub(super) fn hand_out(&mut self, value: &Value<'a>) {
-        value.each(&mut |value| {
-            if let Value::Dag(dag) = value {
-                self.draft.hand_out(*dag);
+        self.hand_out_all(value, self.leaked);
+    }
+
+    fn hand_out_all(&mut self, value: &Value<'a>, tasks: bool) {
+        let draft = &mut self.draft;
+        value.each(&mut |value| match value {
+            Value::Dag(dag) => draft.hand_out(*dag),
+            // The file's own code may do more to a task than set what it waits for.
+            Value::Task(task) if tasks => {
+                if let Some(dag) = draft.tasks[*task].dag {
+                    draft.hand_out(dag);
+                }
             }
+            _ => {}
         });
     }
 

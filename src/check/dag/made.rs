@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The DAG and the group that something belongs to, and whether that is sure.
-    fn home(&self, given: &Given<'a>, group_name: &str) -> (Option<usize>, Option<usize>, bool) {
+    fn home(&mut self, given: &Given<'a>, group_name: &str) -> (Option<usize>, Option<usize>, bool) {
         let context = self.contexts.last();
         // Defaults may say what the task belongs to.
         let defaults = match given.get("default_args") {
@@ -61,6 +61,10 @@ impl<'a> Reader<'a> {
             }
             None => {}
             Some(_) => sure = false,
+        }
+        if !sure {
+            // It may be in any of them.
+            self.draft.blur_all();
         }
         (dag, group, sure)
     }

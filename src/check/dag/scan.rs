@@ -144,7 +144,9 @@ impl<'a> Walk<'a> {
             self.airflow.insert(name);
         }
         let full = if whole { String::new() } else { format!("{module}.{}", alias.name) };
-        if is_tool(module) || is_tool(&full) {
+        // What holds the DAG and the group that are current.
+        let context = matches!(alias.name.as_str(), "DagContext" | "TaskGroupContext");
+        if context || is_tool(module) || is_tool(&full) {
             self.scan.objects.push(u32::from(alias.range().end()));
         }
     }
@@ -274,8 +276,12 @@ impl<'a> Visitor<'a> for Walk<'a> {
                 if let Expr::Name(name) = &*call.func {
                     let end = u32::from(name.range().end());
                     match name.id.as_str() {
+                        "vars" if !call.arguments.is_empty() => self.scan.objects.push(end),
                         "vars" | "locals" => self.scan.names.push(end),
                         "exit" | "quit" => self.scan.objects.push(end),
+                        "getattr" if call.arguments.args.get(1).is_some_and(names_what_reaches_in) => {
+                            self.scan.objects.push(end);
+                        }
                         _ => {}
                     }
                 }
@@ -353,10 +359,12 @@ fn reaches_in(name: &str) -> bool {
         "__dict__",
         "__enter__",
         "__exit__",
+        "__getattribute__",
         "__globals__",
         "__setattr__",
         "_getframe",
         "_remove_task",
+        "attrgetter",
         "children",
         "currentframe",
         "downstream_group_ids",
@@ -364,6 +372,7 @@ fn reaches_in(name: &str) -> bool {
         "enter_context",
         "f_globals",
         "f_locals",
+        "methodcaller",
         "push_context_managed_dag",
         "push_context_managed_task_group",
         "reload",
@@ -373,6 +382,10 @@ fn reaches_in(name: &str) -> bool {
         "used_group_ids",
     ];
     NAMES.binary_search(&name).is_ok()
+}
+
+fn names_what_reaches_in(expression: &Expr) -> bool {
+    matches!(expression, Expr::StringLiteral(text) if reaches_in(text.value.to_str()))
 }
 
 /// Attributes of DAGs, tasks and groups that say which they are, when they run, and what they belong to.
