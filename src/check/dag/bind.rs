@@ -87,16 +87,24 @@ impl<'a> Reader<'a> {
         let change = self.scan.within(class);
         self.lose(change);
         self.leaked = true;
-        let plain = |statement: &Stmt| match statement {
-            Stmt::FunctionDef(def) => def.decorator_list.iter().all(|it| it.expression.is_name_expr()),
-            Stmt::Expr(statement) => statement.value.is_literal_expr(),
-            Stmt::Assign(assign) => assign.value.is_literal_expr() || assign.value.is_name_expr(),
-            Stmt::AnnAssign(assign) => assign.value.as_ref().is_none_or(|value| value.is_literal_expr()),
-            Stmt::Pass(_) => true,
-            _ => false,
-        };
-        if !class.body.iter().all(plain) {
-            self.stranger(&Given::default());
+        for statement in &class.body {
+            // Its names hide those around it: what is made here is not sure.
+            match statement {
+                Stmt::FunctionDef(def) => {
+                    let plain = |it: &ast::Decorator| !it.expression.is_call_expr();
+                    if !def.decorator_list.iter().all(plain) {
+                        self.unfollowed();
+                    }
+                }
+                Stmt::Assign(ast::StmtAssign { value, .. })
+                | Stmt::AnnAssign(ast::StmtAnnAssign { value: Some(value), .. })
+                | Stmt::Expr(ast::StmtExpr { value, .. }) => {
+                    let value = self.maybe(value);
+                    self.draft_loose(&value);
+                }
+                Stmt::Pass(_) | Stmt::AnnAssign(_) => {}
+                _ => drop(self.stranger(&Given::default())),
+            }
         }
         self.names.set(class.name.as_str(), Value::Unknown);
     }

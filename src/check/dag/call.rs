@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
             // The file's own code may do more to a task than set what it waits for.
             Value::Task(task) if tasks => {
                 if let Some(dag) = draft.tasks[*task].dag {
-                    draft.hand_out(dag);
+                    draft.rewire(dag);
                 }
             }
             _ => {}
@@ -174,7 +174,8 @@ impl<'a> Reader<'a> {
         if let Some(wiring) = symbols::wiring(symbol) {
             let values: Vec<Value<'a>> = given.values().cloned().collect();
             if given.open {
-                return self.stranger(&given);
+                values.iter().for_each(|value| self.draft_loose(value));
+                return Value::Unknown;
             }
             self.wired(wiring, &values, place);
             return Value::None;

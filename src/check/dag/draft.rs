@@ -45,6 +45,8 @@ pub(super) struct Draft {
     kept: Vec<usize>,
     /// The DAGs that somebody may have changed.
     handed: HashSet<usize>,
+    /// The DAGs of which somebody may have taken dependencies away.
+    rewired: HashSet<usize>,
     /// There may be tasks that are not known in all DAGs before this one.
     blurred: usize,
     /// How many tasks and edges were looked at to find the ends of groups.
@@ -133,6 +135,11 @@ impl Draft {
     pub(super) fn hand_out(&mut self, dag: usize) {
         self.handed.insert(dag);
         self.dags[dag].bound = self.dags[dag].bound.max(Bound::Perhaps);
+    }
+
+    /// Somebody has a task of it who may do anything with what it waits for.
+    pub(super) fn rewire(&mut self, dag: usize) {
+        self.rewired.insert(dag);
     }
 
     /// What a group puts before an id.
@@ -292,6 +299,7 @@ impl Draft {
                 continue;
             };
             if dag == other {
+                let sure = sure && !self.rewired.contains(dag);
                 self.dags[*dag].edges.push(Edge { from: *from, to: *to, place, sure });
             }
         }

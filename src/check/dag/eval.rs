@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
                 }
                 let change = self.scan.within(lambda);
                 self.lose(change);
-                self.leaked = true;
+                self.leaked |= !lambda.body.is_literal_expr();
                 Value::Unknown
             }
             Expr::Slice(slice) => {
