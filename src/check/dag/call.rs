@@ -263,6 +263,10 @@ impl<'a> Reader<'a> {
                 }
                 Value::Unknown
             }
+            (Value::Function(function), _) => {
+                self.bared(&function.clone());
+                self.stranger(&given)
+            }
             (Value::Text(_) | Value::Moving(_), _) => {
                 let moving = given.values().find_map(moving);
                 moving.or_else(|| self::moving(&object)).unwrap_or(Value::Unknown)

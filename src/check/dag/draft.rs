@@ -10,7 +10,7 @@ use super::value::Value;
 const EDGES: usize = 50_000;
 
 /// Beyond so many looks at tasks and dependencies the ends of groups are not known.
-const LOOKS: usize = 4_000_000;
+const LOOKS: usize = 2_000_000;
 
 /// A task that may not have a DAG yet.
 pub(super) struct TaskDraft {

@@ -2,7 +2,7 @@
 
 use super::super::python::ast::{self, Expr, Operator};
 use super::reader::Reader;
-use super::value::{Kind, Shape, Value};
+use super::value::{Function, Kind, Shape, Value};
 
 impl<'a> Reader<'a> {
     /// What an expression gives; what is called in it is called.
@@ -150,6 +150,13 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// Somebody has a function without its decorator.
+    pub(super) fn bared(&mut self, function: &Function<'a>) {
+        self.leaked = true;
+        let change = self.scan.within(function.def);
+        self.lose(change);
+    }
+
     fn f_string(&mut self, text: &'a ast::ExprFString) -> Value<'a> {
         let mut whole = Some(String::new());
         let mut moving = None;
@@ -209,6 +216,11 @@ impl<'a> Reader<'a> {
             // A method of it, to be called later.
             value @ (Value::List(_) | Value::Dict(_) | Value::Partial(_)) => {
                 self.draft_loose(&value);
+                Value::Unknown
+            }
+            // `task.function` is what it decorates, and can be called.
+            Value::Function(function) => {
+                self.bared(&function);
                 Value::Unknown
             }
             _ => Value::Unknown,

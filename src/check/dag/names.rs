@@ -179,8 +179,10 @@ impl<'a> Names<'a> {
                 }
             }
         }
-        if self.stretches == 0 {
-            self.passed.clear();
+        // For a stretch around this one that says the same, once a name.
+        self.passed.truncate(mark.passed);
+        if self.stretches > 0 {
+            self.passed.extend(any.iter().cloned());
         }
         (changes, any)
     }

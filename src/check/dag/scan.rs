@@ -20,6 +20,8 @@ pub(super) struct Scan<'a> {
     names: Vec<u32>,
     /// Where expressions end that may change any DAG or task, or end the file. Ordered.
     objects: Vec<u32>,
+    /// Whether the file changes which modules there are, or where a relative import begins.
+    pub(super) modules: bool,
     /// The functions that are generators.
     generators: HashSet<*const ast::StmtFunctionDef>,
 }
@@ -92,7 +94,7 @@ impl<'a> Scan<'a> {
 /// A function, lambda or class body that is being walked.
 struct Inner<'a> {
     def: Option<*const ast::StmtFunctionDef>,
-    used: Vec<&'a str>,
+    used: HashSet<&'a str>,
     bound: HashSet<&'a str>,
 }
 
@@ -109,16 +111,12 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn open(&mut self, def: Option<*const ast::StmtFunctionDef>) {
-        self.scopes.push(Inner { def, used: Vec::new(), bound: HashSet::new() });
+        self.scopes.push(Inner { def, used: HashSet::new(), bound: HashSet::new() });
     }
 
     fn close(&mut self) {
         let Some(scope) = self.scopes.pop() else { return };
-        let free = scope.used.into_iter().filter(|name| !scope.bound.contains(name));
-        match self.scopes.last_mut() {
-            Some(outer) => outer.used.extend(free),
-            None => self.scan.captured.extend(free),
-        }
+        self.scan.captured.extend(scope.used.into_iter().filter(|name| !scope.bound.contains(name)));
     }
 
     /// A name that something below is given; around everything, nobody asks.
@@ -147,6 +145,7 @@ impl<'a> Walk<'a> {
         // What holds the DAG and the group that are current.
         let context = matches!(alias.name.as_str(), "DagContext" | "TaskGroupContext");
         if context || is_tool(module) || is_tool(&full) {
+            self.scan.modules |= matches!(module, "builtins" | "sys");
             self.scan.objects.push(u32::from(alias.range().end()));
         }
     }
@@ -158,7 +157,10 @@ impl<'a> Walk<'a> {
             _ => "",
         };
         if attribute.ctx == ExprContext::Load {
-            let ends = matches!((base, name), ("sys", "exit" | "modules" | "meta_path" | "path_hooks"))
+            let modules = matches!((base, name), ("sys", "modules" | "meta_path" | "path_hooks"));
+            self.scan.modules |= modules;
+            let ends = modules
+                || (base, name) == ("sys", "exit")
                 || matches!((base, name), ("os", "_exit" | "abort" | "kill" | "killpg"))
                 || (base == "os" && name.starts_with("exec"));
             if ends || reaches_in(name) {
@@ -254,13 +256,14 @@ impl<'a> Visitor<'a> for Walk<'a> {
             Expr::Name(name) => {
                 let text = name.id.as_str();
                 if name.ctx != ExprContext::Load {
+                    self.scan.modules |= is_of_imports(text);
                     if self.inner == 0 {
                         self.bound(text);
                     }
                     return;
                 }
                 if let Some(scope) = self.scopes.last_mut() {
-                    scope.used.push(text);
+                    scope.used.insert(text);
                 }
                 match text {
                     "globals" => self.scan.names.push(u32::from(name.range().end())),
@@ -271,6 +274,7 @@ impl<'a> Visitor<'a> for Walk<'a> {
                 }
                 return;
             }
+            Expr::StringLiteral(text) => self.scan.modules |= is_of_imports(text.value.to_str()),
             Expr::Attribute(attribute) => self.attribute(attribute),
             Expr::Call(call) => {
                 if let Expr::Name(name) = &*call.func {
@@ -344,6 +348,8 @@ fn is_tool(name: &str) -> bool {
         "builtins",
         "sys.exit",
         "sys.modules",
+        "sys.meta_path",
+        "sys.path_hooks",
         "os._exit",
         "os.abort",
         "importlib.reload",
@@ -356,11 +362,13 @@ fn reaches_in(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "__builtins__",
         "__code__",
+        "__defaults__",
         "__dict__",
         "__enter__",
         "__exit__",
         "__getattribute__",
         "__globals__",
+        "__kwdefaults__",
         "__setattr__",
         "_getframe",
         "_remove_task",
@@ -382,6 +390,11 @@ fn reaches_in(name: &str) -> bool {
         "used_group_ids",
     ];
     NAMES.binary_search(&name).is_ok()
+}
+
+/// What Python asks of a module when it imports relatively.
+fn is_of_imports(name: &str) -> bool {
+    matches!(name, "__package__" | "__spec__" | "__path__" | "__import__")
 }
 
 fn names_what_reaches_in(expression: &Expr) -> bool {
