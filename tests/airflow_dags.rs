@@ -219,7 +219,7 @@ fn no_value_is_held_for_sure_after_a_program_made_another_one_of_it() {
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let folder = tempfile::tempdir().unwrap();
-    let sources: Vec<String> = (0..1000).map(|_| cases::programs::program(&mut random)).collect();
+    let sources: Vec<String> = (0..600).map(|_| cases::programs::program(&mut random)).collect();
     for (at, source) in sources.iter().enumerate() {
         fs::write(folder.path().join(format!("p{at}.py")), source).unwrap();
     }
@@ -233,15 +233,6 @@ fn no_value_is_held_for_sure_after_a_program_made_another_one_of_it() {
         bad += usize::from(agrees(&name, source, theirs, &mut wrong));
         sure += usize::from(facts(source).dags.iter().any(|dag| dag.sure && dag.id.known().is_some()));
     }
-    let mut why: BTreeMap<&str, usize> = BTreeMap::new();
-    for theirs in loaded.values() {
-        for error in &theirs.errors {
-            *why.entry(&error[..error.len().min(60)]).or_default() += 1;
-        }
-    }
-    let mut why: Vec<_> = why.into_iter().collect();
-    why.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    println!("{:#?}", &why[..why.len().min(30)]);
     println!("{good} of {} load, {bad} called wrong, {sure} with a DAG that is sure", sources.len());
     assert!(
         wrong.is_empty(),
@@ -249,7 +240,7 @@ fn no_value_is_held_for_sure_after_a_program_made_another_one_of_it() {
         wrong.len(),
         wrong[..wrong.len().min(12)].join("\n")
     );
-    assert!(good > 300 && bad > 20 && sure > 100, "{good} {bad} {sure}: they prove little");
+    assert!(good > 300 && bad > 10 && sure > 100, "{good} {bad} {sure}: they prove little");
 }
 
 #[test]
@@ -269,17 +260,6 @@ fn the_examples_of_airflow_have_no_error_and_the_ids_that_airflow_finds() {
             let ours = errors(&facts);
             if theirs.errors.is_empty() && !ours.is_empty() {
                 wrong.push(format!("{path}: {ours:?}"));
-            }
-            if ids(&facts).is_none() {
-                println!(
-                    "X {path} {} {:?}",
-                    facts.more_dags,
-                    facts
-                        .dags
-                        .iter()
-                        .map(|d| (d.id.known().map(str::to_owned), d.sure, d.bound))
-                        .collect::<Vec<_>>()
-                );
             }
             if let (Some(ids), true) = (ids(&facts), theirs.errors.is_empty()) {
                 same += 1;
