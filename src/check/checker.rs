@@ -1,6 +1,6 @@
 //! The check itself: what is in a revision, file by file and between files, and what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
@@ -8,10 +8,11 @@ use gix::bstr::{BStr, BString, ByteSlice as _};
 use super::contents::{Contents, How, Read};
 use super::dag::Between;
 use super::dag::tree::{self, File};
-use super::discover::{self, Discovery};
+use super::difference::{self, Outline};
+use super::discover::{self, DagFile, Discovery};
 use super::paths::{Paths, gone};
 use super::report::Report;
-use super::snapshot::{Entry, Kind, Unreadable};
+use super::snapshot::{Content, Entry, Kind, Unreadable};
 use super::verdict::{self, Baseline, Known, Verdict};
 use super::{Finding, Gate, Published, Revision, Settings, Severity, Snapshot};
 
@@ -97,20 +98,7 @@ impl Checker {
     /// When something of it cannot be read.
     pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Result<Looked, Unreadable> {
         let target = self.settings.target;
-        let inside = snapshot.inside();
-        let to_read = |at: usize| Some((at, How::of(snapshot.entry(at))?));
-        let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
-        let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
-        let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
-        // A link may lead out of the folder.
-        let beyond: BTreeSet<usize> =
-            discovery.files.iter().map(|file| file.entry).filter(|at| !inside.contains(at)).collect();
-        let beyond: Vec<(usize, How)> = beyond.into_iter().filter_map(to_read).collect();
-        read.extend(self.contents.read(snapshot, &beyond, &target, &mut self.memory)?);
-        files.extend(beyond);
-
-        let mut is_loaded = vec![false; snapshot.len()];
-        discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
+        let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
         let modules = modules(snapshot, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
         for ((at, _), read) in files.iter().zip(&read) {
@@ -134,6 +122,52 @@ impl Checker {
         }
         let found = weighed(findings, snapshot, &modules, &is_loaded);
         Ok(looked(snapshot, &discovery, found))
+    }
+
+    /// Reads a revision's files, and finds those that Airflow loads.
+    fn open(&mut self, snapshot: &dyn Snapshot) -> Result<Opened, Unreadable> {
+        let target = self.settings.target;
+        let inside = snapshot.inside();
+        let to_read = |at: usize| Some((at, How::of(snapshot.entry(at))?));
+        let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
+        let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
+        let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
+        // A link may lead out of the folder.
+        let beyond: BTreeSet<usize> =
+            discovery.files.iter().map(|file| file.entry).filter(|at| !inside.contains(at)).collect();
+        let beyond: Vec<(usize, How)> = beyond.into_iter().filter_map(to_read).collect();
+        read.extend(self.contents.read(snapshot, &beyond, &target, &mut self.memory)?);
+        files.extend(beyond);
+        let mut is_loaded = vec![false; snapshot.len()];
+        discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
+        Ok(Opened { files, read, discovery, is_loaded })
+    }
+
+    /// The DAGs of a revision, for comparing it with another one.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub fn outline(&mut self, snapshot: &dyn Snapshot) -> Result<Outline, Unreadable> {
+        let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
+        let modules = modules(snapshot, &files, &read, &is_loaded);
+        let unknown: HashSet<usize> = files
+            .iter()
+            .zip(&read)
+            .filter(|(_, read)| read.facts.is_none())
+            .map(|((at, _), _)| *at)
+            .collect();
+        let facts: HashMap<&BStr, &Between> = modules.iter().map(|file| (file.path, file.facts)).collect();
+        let mut outline = Outline::default();
+        for DagFile { path, entry, .. } in &discovery.files {
+            let facts = facts.get(snapshot.entry(*entry).path).filter(|_| !unknown.contains(entry));
+            let content = content_of(snapshot, *entry)?;
+            outline.add_dag_file(snapshot.whole(path.as_bstr()), content, facts.copied());
+        }
+        for (at, _) in files.iter().filter(|(_, how)| *how == How::Python) {
+            outline.add_module(snapshot.entry(*at).path, content_of(snapshot, *at)?);
+        }
+        outline.imports = tree::imports(&modules, snapshot);
+        Ok(outline)
     }
 
     /// What is known of what is published.
@@ -206,6 +240,24 @@ impl Checker {
         let folder = self.settings.folder.as_bstr();
         let missing = now.is_missing.then_some(folder);
         verdict::shrink(before.dag_files, gone, missing, self.settings.max_removed, revision.message)
+    }
+}
+
+/// A revision, read.
+struct Opened {
+    files: Vec<(usize, How)>,
+    read: Vec<Arc<Read>>,
+    discovery: Discovery,
+    /// Which of all entries Airflow loads.
+    is_loaded: Vec<bool>,
+}
+
+/// What identifies the bytes of an entry, for comparing it with one that may have to be read.
+fn content_of(snapshot: &dyn Snapshot, at: usize) -> Result<Content, Unreadable> {
+    let entry = snapshot.entry(at);
+    match entry.content {
+        Some(content) => Ok(content),
+        None => difference::content_of(&snapshot.read(at)?),
     }
 }
 
