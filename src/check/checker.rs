@@ -45,6 +45,11 @@ impl Looked {
         self.paths.iter().zip(&self.uses).filter(move |(_, of)| is(of)).map(|(path, _)| path)
     }
 
+    /// Whether nothing is in the DAGs folder, or nobody has looked.
+    pub fn is_empty(&self) -> bool {
+        self.files == 0
+    }
+
     /// What can be imported, below the DAGs folder.
     fn modules(&self) -> impl Iterator<Item = &BStr> + Clone {
         self.paths(|of| of.is_module)

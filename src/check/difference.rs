@@ -108,6 +108,11 @@ impl Outline {
         self.modules.insert(path.to_owned(), content);
     }
 
+    /// How many files Airflow loads.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
     /// How many DAGs have ids that are known.
     pub fn dags(&self) -> usize {
         self.files.values().map(|file| file.ids.len()).sum()

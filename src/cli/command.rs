@@ -11,7 +11,7 @@ use crate::config::value::Kind;
 
 /// The names that are commands when they stand first.
 pub(super) const SUBCOMMANDS: &[&str] =
-    &["run", "check", "demo", "probe", "man", "completions", "help", "options-doc", "findings-doc"];
+    &["run", "plan", "check", "demo", "probe", "man", "completions", "help", "options-doc", "findings-doc"];
 
 const ABOUT: &str = "Keeps a directory of Airflow DAGs equal to a ref of a git repository";
 
@@ -55,6 +55,11 @@ pub fn command() -> Command {
         .arg(printing("untracked", "In a git work tree, check also what git does not track"))
         .arg(value("format", "FORMAT", "How findings are written [default: text]").value_parser(formats))
         .arg(printing("list", "Print the files that Airflow would load, one a line"));
+    let plan = Command::new("plan")
+        .arg(help())
+        .about("Show what the remote has that is not published, and what the agent would do: exit 0, 1 held back, 64")
+        .arg(value("format", "FORMAT", "How it is written [default: text]").value_parser(["text", "json"]))
+        .args(arguments());
     let probe = Command::new("probe")
         .arg(help())
         .about("Ask the agent that runs beside, for exec probes: exit 0 or 1")
@@ -80,6 +85,7 @@ pub fn command() -> Command {
         .arg(printing("man", "Print the manual and exit"))
         .arg(printing("version", "Print the version and exit"))
         .subcommand(Command::new("run").about("Run the agent; the same as no command").args(arguments()))
+        .subcommand(plan)
         .subcommand(check)
         .subcommand(demo)
         .subcommand(probe)
@@ -104,6 +110,12 @@ pub(super) fn takes_next(arg: &str) -> bool {
 
 pub(super) fn help() -> String {
     command().render_help().to_string()
+}
+
+pub(super) fn help_of(name: &str) -> String {
+    let mut command = command();
+    let found = command.find_subcommand_mut(name);
+    found.map(|found| found.render_help().to_string()).unwrap_or_default()
 }
 
 pub(super) fn version() -> String {

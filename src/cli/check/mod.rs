@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::ArgMatches;
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
-use super::print;
+use super::{no_colour, print};
 use crate::agent::{self, Folder};
 use crate::check::report::{self, Format, Place, Style};
 use crate::check::snapshot::Kind;
@@ -62,8 +62,6 @@ pub(super) fn args(matches: &ArgMatches, around: &Surroundings, errors: &mut Err
         _ => {}
     }
     target.safe_mode = !matches.get_flag("no-safe-mode");
-    let plain =
-        around.var("NO_COLOR").is_some_and(|value| !value.is_empty()) || around.var("TERM") == Some("dumb");
     CheckArgs {
         folder: absolute(Path::new(text("folder").unwrap_or(".")), &around.cwd),
         against: text("against").map(str::to_owned),
@@ -71,7 +69,7 @@ pub(super) fn args(matches: &ArgMatches, around: &Surroundings, errors: &mut Err
         target,
         format: text("format").and_then(Format::named).unwrap_or(Format::Text),
         list: matches.get_flag("list"),
-        style: if plain { Style::Plain } else { Style::Coloured },
+        style: if no_colour(around) { Style::Plain } else { Style::Coloured },
     }
 }
 
