@@ -194,17 +194,16 @@ fn beside_a_running_agent_nothing_of_the_root_changes_and_no_folder_is_left() {
     assert_eq!(page(&said)["sources"][0]["remote"]["commit"], second.as_str());
     assert_eq!(page(&said)["sources"][0]["changes"][0]["id"], "two");
     assert_eq!(state_of(&world.root), before);
-    assert_eq!(everything_below(temporary.path()), [PathBuf::new(); 0]);
+    assert!(everything_below(temporary.path()).is_empty(), "nothing is left");
     assert_eq!(support::observe::ready(at), 200);
     world.shows(&first);
 }
 
 #[test]
-fn a_root_that_can_only_be_read_is_enough() {
+fn without_the_objects_of_the_root_what_is_published_is_read_as_it_is_on_disk() {
     let world = world();
     world.repo.commit(&[("three.py", &dag("three"))]);
     let objects = world.root.join(".git/objects");
-    // Without them everything is fetched, and what is published is read as it is on disk.
     fs::rename(&objects, world.path("elsewhere")).expect("renamed");
     let page = json(&world, &[]);
     assert_eq!((&page["next"], &page["changes"][0]["id"]), (&"publish".into(), &"three".into()), "{page}");
@@ -238,6 +237,32 @@ fn over_http_only_what_is_new_is_fetched_and_no_password_is_told() {
     let within = within.set("root", &folder).set("link", "repo").run(RUN);
     for run in [said, refused, within] {
         assert_not_in(&secret, "the plan", run.stdout + &run.stderr);
+    }
+}
+
+#[test]
+fn what_comes_back_from_before_the_history_that_was_fetched_is_seen_in_every_kind_of_repository() {
+    let root = temp();
+    for (name, repo) in [
+        ("sha1.git", Repo::bare(root.path().join("sha1.git"))),
+        ("sha256.git", Repo::bare_sha256(root.path().join("sha256.git"))),
+    ] {
+        let server = GitServer::plain(root.path());
+        let folder = root.path().join(format!("root-of-{name}"));
+        let old = dag("one") + "# as it was\n";
+        repo.commit(&[("one.py", &old), ("two.py", &dag("two"))]);
+        repo.commit(&[("one.py", &dag("one"))]);
+        let run = Launch::new(["--one-time", "--link=repo", "--check=gate"]).set("root", &folder);
+        assert!(run.set("repo", server.url(name)).run(RUN).status.success());
+        repo.commit(&[("one.py", &old)]);
+        for depth in ["--depth=1", "--depth=0"] {
+            let plan = launch(server.url(name), &folder).args(["--format=json", "--check=gate", depth]);
+            let page = page(&plan.run(RUN));
+            let source = &page["sources"][0];
+            assert_eq!((&source["next"], &source["compared"]), (&"publish".into(), &true.into()), "{page}");
+            assert_eq!(source["changes"].as_array().map(Vec::len), Some(1), "{page}");
+            assert_eq!(source["changes"][0]["id"], "one", "{page}");
+        }
     }
 }
 
