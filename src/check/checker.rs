@@ -104,11 +104,10 @@ impl Checker {
     pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Result<Looked, Unreadable> {
         let target = self.settings.target;
         let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
-        let modules = modules(snapshot, &files, &read, &is_loaded);
+        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
         for ((at, _), read) in files.iter().zip(&read) {
-            let more = if is_loaded[*at] { &read.as_dag_file } else { &read.as_module };
-            for issue in read.issues.iter().chain(more) {
+            for issue in read.issues(is_loaded[*at]) {
                 findings.push(Finding::new(snapshot.entry(*at).path, issue.clone()));
             }
         }
@@ -154,17 +153,13 @@ impl Checker {
     /// When something of it cannot be read.
     pub fn outline(&mut self, snapshot: &dyn Snapshot) -> Result<Outline, Unreadable> {
         let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
-        let modules = modules(snapshot, &files, &read, &is_loaded);
-        let unknown: HashSet<usize> = files
-            .iter()
-            .zip(&read)
-            .filter(|(_, read)| read.facts.is_none())
-            .map(|((at, _), _)| *at)
-            .collect();
-        let facts: HashMap<&BStr, &Between> = modules.iter().map(|file| (file.path, file.facts)).collect();
+        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
+        let broken = files.iter().zip(&read).filter(|(_, read)| read.is_broken());
+        let broken: HashSet<usize> = broken.map(|((at, _), _)| *at).collect();
+        let facts: HashMap<&BStr, Between<'_>> = modules.iter().map(|file| (file.path, file.facts)).collect();
         let mut outline = Outline::default();
         for DagFile { path, entry, .. } in &discovery.files {
-            let facts = facts.get(snapshot.entry(*entry).path).filter(|_| !unknown.contains(entry));
+            let facts = facts.get(snapshot.entry(*entry).path).filter(|_| !broken.contains(entry));
             let content = content_of(snapshot, *entry)?;
             outline.add_dag_file(snapshot.whole(path.as_bstr()), content, facts.copied());
         }
@@ -203,11 +198,10 @@ impl Checker {
         revision: Revision<'_>,
         published: Option<Published<'_>>,
     ) -> Result<Report, Unreadable> {
-        self.contents.begin();
         let before = self.before(published);
         let looked = Arc::new(self.look(revision.files, before.known())?);
         let verdict = self.verdict(&revision, &before, &looked);
-        self.contents.end();
+        self.contents.renew();
         self.passed = match (&verdict, before) {
             (Verdict::Pass, _) => Some((revision.commit.to_owned(), looked.clone())),
             (Verdict::Reject { .. }, Before::Known(before)) => {
@@ -229,6 +223,7 @@ impl Checker {
             Before::Nothing => Some(Baseline::default()),
             // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
             Before::Unknown => None,
+            Before::Known(looked) if self.settings.assumed => Some(Baseline::of_assumed(&looked.found)),
             Before::Known(looked) => Some(Baseline::of(&looked.found)),
         };
         match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
@@ -251,7 +246,7 @@ impl Checker {
 /// A revision, read.
 struct Opened {
     files: Vec<(usize, How)>,
-    read: Vec<Arc<Read>>,
+    read: Vec<Read>,
     discovery: Discovery,
     /// Which of all entries Airflow loads.
     is_loaded: Vec<bool>,
@@ -266,21 +261,20 @@ fn content_of(snapshot: &dyn Snapshot, at: usize) -> Result<Content, Unreadable>
     }
 }
 
-/// The Python of a revision, as other files see it.
+/// The Python of a revision, as other files see it. What does not compile says nothing, but others may import it.
 fn modules<'a>(
     snapshot: &'a dyn Snapshot,
+    contents: &'a Contents,
     files: &[(usize, How)],
-    read: &'a [Arc<Read>],
+    read: &[Read],
     is_loaded: &[bool],
 ) -> Vec<File<'a>> {
-    // What does not compile says nothing, but others may import it.
-    static NOTHING: Between = Between::NOTHING;
     let python = files.iter().zip(read).filter(|((_, how), _)| *how == How::Python);
     python
         .map(|((at, _), read)| {
             let path = snapshot.entry(*at).path;
-            let facts = read.facts.as_ref().unwrap_or(&NOTHING);
-            File { path, below: snapshot.below(path), facts, loaded: is_loaded[*at] }
+            let (facts, loaded) = (contents.facts(read), is_loaded[*at]);
+            File { path, below: snapshot.below(path), facts, loaded }
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use gix::bstr::{BStr, BString};
 
-use super::dag::between::Between;
+use super::dag::Between;
 use super::dag::facts::Bound;
 use super::snapshot::{Content, Unreadable};
 
@@ -96,10 +96,10 @@ pub fn content_of(bytes: &[u8]) -> Result<Content, Unreadable> {
 
 impl Outline {
     /// A file that Airflow loads, and what it says; `None` if that cannot be told.
-    pub(super) fn add_dag_file(&mut self, path: BString, content: Content, facts: Option<&Between>) {
-        let dags = || facts.iter().flat_map(|facts| &facts.dags).filter(|dag| dag.bound != Bound::Never);
-        let ids = dags().filter_map(|dag| dag.id.known()).map(str::to_owned).collect();
-        let is_open = facts.is_none_or(|facts| facts.more_dags) || dags().any(|dag| dag.id.known().is_none());
+    pub(super) fn add_dag_file(&mut self, path: BString, content: Content, facts: Option<Between<'_>>) {
+        let dags = || facts.into_iter().flat_map(Between::dags).filter(|dag| dag.bound != Bound::Never);
+        let ids = dags().filter_map(|dag| dag.id).map(str::to_owned).collect();
+        let is_open = facts.is_none_or(Between::more_dags) || dags().any(|dag| dag.id.is_none());
         self.files.insert(path, File { content, ids, is_open });
     }
 
