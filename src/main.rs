@@ -18,6 +18,10 @@ fn main() -> ExitCode {
         Ok(Command::Run(inputs)) => run(&inputs).unwrap_or_else(failed),
         Ok(Command::Demo(args)) => cli::demo::run(&args).map_or_else(failed, |()| 0),
         Ok(Command::Check(args)) => cli::check::run(&args).unwrap_or_else(failed),
+        Ok(Command::Plan(args)) => match cli::load(&args.inputs) {
+            Ok(config) => cli::plan::run(&args, &config).unwrap_or_else(failed),
+            Err(errors) => usage(&errors),
+        },
         Ok(Command::Probe(args)) => cli::ask::run(&args),
         Ok(Command::Print(text)) => cli::print(text.as_bytes()).map_or_else(failed, |()| 0),
         Ok(Command::True) => 0,
@@ -47,7 +51,7 @@ fn failed(err: anyhow::Error) -> u8 {
 
 /// The agent.
 fn run(inputs: &Inputs) -> anyhow::Result<u8> {
-    let config = match load(inputs) {
+    let config = match cli::load(inputs) {
         Ok(config) => config,
         Err(errors) => return Ok(usage(&errors)),
     };
@@ -74,20 +78,9 @@ fn run(inputs: &Inputs) -> anyhow::Result<u8> {
         tracing::info!(%address, "probes and metrics are served");
     }
     let mut running = app.spawn().context("cannot start a thread")?;
-    let end = running.wait(|| load(inputs).map_err(|errors| errors.to_string()));
+    let end = running.wait(|| cli::load(inputs).map_err(|errors| errors.to_string()));
     running.drain();
     Ok(if end == End::Fine { 0 } else { EXIT_FAILED })
-}
-
-/// Reads the configuration, at start and on every change of its file.
-fn load(inputs: &Inputs) -> Result<Config, config::Errors> {
-    let text = match inputs.config_file() {
-        None => None,
-        Some(path) => Some(std::fs::read_to_string(&path).map_err(|err| {
-            config::Errors::from(config::Problem::new(format!("config file `{}`: {err}", path.display())))
-        })?),
-    };
-    config::load(inputs, text.as_deref())
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {

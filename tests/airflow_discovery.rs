@@ -88,9 +88,10 @@ impl Drop for Oracle {
 fn difference(oracle: &mut Oracle, tree: &mut Tree, target: &Target, folder: &Path) -> Option<String> {
     tree.write(folder);
     let answer = oracle.ask(folder, target);
-    let found = discover(&InMemory::new(tree.entries()), target).unwrap();
+    let snapshot = InMemory::new(tree.entries());
+    let found = discover(&snapshot, target).unwrap();
     let fatal: Vec<_> = found.findings.iter().filter(|finding| finding.severity == Severity::Fatal).collect();
-    let files: Vec<String> = found.files.iter().map(|file| file.path.to_string()).collect();
+    let files: Vec<String> = found.files.iter().map(|file| file.path(&snapshot).to_string()).collect();
     let same = match (&answer.raised, &answer.files) {
         (Some(_), _) => !fatal.is_empty(),
         (None, Some(theirs)) => fatal.is_empty() && *theirs == files,

@@ -189,7 +189,7 @@ fn links_lead_out_of_the_folder_into_the_rest_of_the_revision_and_back() {
         let links = links.iter().map(|(path, to)| (*path, Kind::Link, *to));
         let snapshot = InMemory::new(files.into_iter().chain(links)).with_folder(folder);
         let found = discover(&snapshot, &Target::default()).unwrap();
-        let files: Vec<String> = found.files.iter().map(|file| file.path.to_string()).collect();
+        let files: Vec<String> = found.files.iter().map(|file| file.path(&snapshot).to_string()).collect();
         (files, found.findings.iter().map(|it| it.path.to_string()).collect::<Vec<_>>(), found.is_missing)
     };
     let paths = |paths: &[&str]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -244,18 +244,20 @@ proptest! {
         let mut memory = Memory::default();
         let found = discover_with(&snapshot, &target, &mut memory).unwrap();
         prop_assert_eq!(&found, &discover_with(&snapshot, &target, &mut memory).unwrap());
-        prop_assert!(found.files.windows(2).all(|pair| pair[0].path < pair[1].path));
+        prop_assert!(found.files.windows(2).all(|pair| pair[0].path(&snapshot) < pair[1].path(&snapshot)));
         for file in &found.files {
             let entry = snapshot.entry(file.entry);
             prop_assert_eq!(entry.kind, Kind::File);
-            let name = file.path.rsplit(|byte| *byte == b'/').next().unwrap();
+            let name = file.path(&snapshot).rsplit(|byte| *byte == b'/').next().unwrap();
             prop_assert!(file.zip || name.ends_with(b".py"));
         }
         // Without ignore files nothing is left out that was found with them, unless the walk ends earlier.
         let open = Tree::grown(seed, ignore).entries().into_iter().filter(|(path, ..)| !path.ends_with(b".airflowignore"));
-        let open = discover(&InMemory::new(open), &target).unwrap();
+        let bare = InMemory::new(open);
+        let open = discover(&bare, &target).unwrap();
         if found.findings.is_empty() && open.findings.is_empty() {
-            prop_assert!(found.files.iter().all(|file| open.files.iter().any(|other| other.path == file.path)));
+            let paths: Vec<_> = open.files.iter().map(|file| file.path(&bare)).collect();
+            prop_assert!(found.files.iter().all(|file| paths.contains(&file.path(&snapshot))));
         }
         for finding in &found.findings {
             prop_assert!(finding.issue.hint.is_some());

@@ -104,13 +104,13 @@ fuzz_target!(|world: World| {
         ..Target::of(version(world.version), Python::DEFAULT)
     };
     let found = discover(&snapshot, &target);
-    let paths: BTreeSet<_> = found.files.iter().map(|file| &file.path).collect();
+    let paths: BTreeSet<_> = found.files.iter().map(|file| file.path(&snapshot)).collect();
     assert_eq!(paths.len(), found.files.len(), "a path is listed twice");
     assert!(found.unread.is_empty());
     for file in &found.files {
         let entry = &snapshot.entries()[file.entry];
         assert_eq!(entry.kind, Kind::File);
-        assert!(exists(&snapshot, &file.path), "{} is nowhere", file.path);
+        assert!(exists(&snapshot, file.path(&snapshot)), "{} is nowhere", file.path(&snapshot));
     }
     for finding in &found.findings {
         assert!(exists(&snapshot, &finding.path), "{finding:?}");

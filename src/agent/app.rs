@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::locks::Locks;
 use super::pid1::Children;
-use super::source::Parts;
+use super::source::{self, Parts};
 use super::status::{Board, Window};
 use super::watch::{Wake, Watch};
 use super::worker::{Event, MakeParts, Shared, Trigger, Worker};
@@ -23,6 +23,7 @@ use crate::check::Checker;
 use crate::config::{AuthConfig, Config, RefChoice, RepoUrl, SourceConfig};
 use crate::deadline::Stop;
 use crate::metrics::Metrics;
+use crate::publish::Layout;
 use crate::{hooks, http};
 
 /// How long what runs may take to end after `SIGTERM`. What is left then is abandoned: a crash at any point is safe.
@@ -347,4 +348,11 @@ impl WorkerHandle {
 pub(super) fn shared_roots(sources: &[SourceConfig]) -> HashSet<PathBuf> {
     let mut seen = HashSet::new();
     sources.iter().filter(|source| !seen.insert(&source.root)).map(|source| source.root.clone()).collect()
+}
+
+/// Where the things of each source are, as far as they are there already. For those who only look.
+pub fn layouts(sources: &[SourceConfig]) -> Vec<Layout> {
+    let shared = shared_roots(sources);
+    let layout = |config| source::layout_of(config, shared.contains(&config.root)).found();
+    sources.iter().map(|config: &SourceConfig| layout(config)).collect()
 }

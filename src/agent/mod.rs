@@ -3,6 +3,7 @@
 //! Timers, signals and watched files only send typed triggers; one worker owns each source and handles them one by one.
 //! Decisions about time are pure ([`schedule`]). Everyone else reads the [`status`] board.
 
+mod apart;
 pub mod app;
 mod care;
 mod child;
@@ -28,7 +29,8 @@ mod watch;
 mod worker;
 
 pub use crate::git::diff::Changes;
-pub use app::{App, End, Message, Running};
+pub use apart::{Apart, Commit, Lend, Next, Upcoming};
+pub use app::{App, End, Message, Running, layouts};
 pub use failure::Failure;
 pub use folder::Folder;
 pub use revision::{Candidate, show};

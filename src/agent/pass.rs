@@ -82,14 +82,7 @@ pub(super) struct Facts {
 
 /// Runs one pass of `source`.
 pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Failure> {
-    let mut pass = Pass {
-        took: HashMap::new(),
-        bytes: 0,
-        known: Known::default(),
-        findings: Vec::new(),
-        deadline: deadline.clone(),
-        source,
-    };
+    let mut pass = Pass::new(source, deadline);
     let outcome = pass.run();
     match &outcome {
         Ok(Outcome::Unchanged | Outcome::Published(_) | Outcome::Held(_)) => {}
@@ -115,6 +108,19 @@ pub(super) struct Pass<'a> {
     pub(super) known: Known,
     /// What was found of the revision.
     pub(super) findings: Vec<Finding>,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(source: &'a mut Source, deadline: &Rc<Deadline>) -> Pass<'a> {
+        Pass {
+            took: HashMap::new(),
+            bytes: 0,
+            known: Known::default(),
+            findings: Vec::new(),
+            deadline: deadline.clone(),
+            source,
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -199,7 +205,7 @@ impl Pass<'_> {
     }
 
     /// Same commit, same settings, same history.
-    fn is_current(&self, live: &Live, target: &Target) -> bool {
+    pub(super) fn is_current(&self, live: &Live, target: &Target) -> bool {
         target.commit == Some(live.commit)
             && self.same_settings(live)
             && self.source.state.of(&live.commit).is_none_or(|known| known.depth == self.source.depth())
@@ -257,7 +263,7 @@ impl Pass<'_> {
     }
 
     /// **check**, first half: what is in the tree, within bounds. Reads objects only.
-    fn list(
+    pub(super) fn list(
         &mut self,
         objects: &Objects,
         root: ObjectId,

@@ -61,7 +61,7 @@ impl Pass<'_> {
 
     /// Where an agent would stand that had followed the first parents to `tip`. It begins at the oldest one without errors, or
     /// without any such at the oldest that Airflow survives: others have that one since longer ago than we can see.
-    fn replay(&mut self, tip: ObjectId) -> Result<Option<ObjectId>, Broken> {
+    pub(super) fn replay(&mut self, tip: ObjectId) -> Result<Option<ObjectId>, Broken> {
         let err = broken(Stage::Check);
         let source = &mut *self.source;
         if source.config.depth.is_some_and(|depth| (depth.get() as usize) < COMMITS) {

@@ -1,16 +1,18 @@
 //! The check itself: what is in a revision, file by file and between files, and what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::contents::{Contents, How, Read};
+use super::dag::Between;
 use super::dag::tree::{self, File};
-use super::discover::{self, Discovery};
+use super::difference::{self, Outline};
+use super::discover::{self, DagFile, Discovery};
 use super::paths::{Paths, gone};
 use super::report::Report;
-use super::snapshot::{Entry, Kind, Unreadable};
+use super::snapshot::{Content, Entry, Kind, Unreadable};
 use super::verdict::{self, Baseline, Known, Verdict};
 use super::{Finding, Gate, Published, Revision, Settings, Severity, Snapshot};
 
@@ -41,6 +43,11 @@ struct Use {
 impl Looked {
     fn paths(&self, is: impl Fn(&Use) -> bool + Clone) -> impl Iterator<Item = &BStr> + Clone {
         self.paths.iter().zip(&self.uses).filter(move |(_, of)| is(of)).map(|(path, _)| path)
+    }
+
+    /// Whether nothing is in the DAGs folder, or nobody has looked.
+    pub fn is_empty(&self) -> bool {
+        self.files == 0
     }
 
     /// What can be imported, below the DAGs folder.
@@ -96,22 +103,7 @@ impl Checker {
     /// When something of it cannot be read.
     pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Result<Looked, Unreadable> {
         let target = self.settings.target;
-        let inside = snapshot.inside();
-        let to_read = |at: usize| Some((at, How::of(snapshot.entry(at))?));
-        let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
-        let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
-        let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
-        // A link may lead out of the folder, and what is a zip only discovery knows.
-        let more: BTreeSet<(usize, bool)> =
-            discovery.files.iter().map(|file| (file.entry, file.zip)).collect();
-        let more = more.into_iter().filter(|(at, is_zip)| *is_zip || !inside.contains(at));
-        let more = more.filter_map(|(at, is_zip)| if is_zip { Some((at, How::Zip)) } else { to_read(at) });
-        let more: Vec<(usize, How)> = more.collect();
-        read.extend(self.contents.read(snapshot, &more, &target, &mut self.memory)?);
-        files.extend(more);
-
-        let mut is_loaded = vec![false; snapshot.len()];
-        discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
+        let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
         let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
         for ((at, _), read) in files.iter().zip(&read) {
@@ -129,11 +121,57 @@ impl Checker {
                 let Some(at) = snapshot.find(path.as_bstr()) else { return Ok(None) };
                 Ok(Some((path, snapshot.read(at)?)))
             };
-            let are = discovery.files.iter().map(|file| file.path.as_bstr());
+            let are = discovery.files.iter().map(|file| file.path(snapshot));
             findings.extend(tree::skipped(before.loaded(), are, &target, read)?);
         }
         let found = weighed(findings, snapshot, &modules, &is_loaded);
         Ok(looked(snapshot, &discovery, found))
+    }
+
+    /// Reads a revision's files, and finds those that Airflow loads.
+    fn open(&mut self, snapshot: &dyn Snapshot) -> Result<Opened, Unreadable> {
+        let target = self.settings.target;
+        let inside = snapshot.inside();
+        let to_read = |at: usize| Some((at, How::of(snapshot.entry(at))?));
+        let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
+        let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
+        let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
+        // A link may lead out of the folder, and what is a zip only discovery knows.
+        let more = discovery.files.iter().map(|file| (file.entry, file.zip));
+        let more: BTreeSet<(usize, bool)> =
+            more.filter(|(at, is_zip)| *is_zip || !inside.contains(at)).collect();
+        let more = more.into_iter();
+        let more = more.filter_map(|(at, is_zip)| if is_zip { Some((at, How::Zip)) } else { to_read(at) });
+        let more: Vec<(usize, How)> = more.collect();
+        read.extend(self.contents.read(snapshot, &more, &target, &mut self.memory)?);
+        files.extend(more);
+        let mut is_loaded = vec![false; snapshot.len()];
+        discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
+        Ok(Opened { files, read, discovery, is_loaded })
+    }
+
+    /// The DAGs of a revision, for comparing it with another one.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub fn outline(&mut self, snapshot: &dyn Snapshot) -> Result<Outline, Unreadable> {
+        let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
+        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
+        let broken = files.iter().zip(&read).filter(|(_, read)| read.is_broken());
+        let broken: HashSet<usize> = broken.map(|((at, _), _)| *at).collect();
+        let facts: HashMap<&BStr, Between<'_>> = modules.iter().map(|file| (file.path, file.facts)).collect();
+        let mut outline = Outline::default();
+        for file in &discovery.files {
+            let DagFile { entry, .. } = file;
+            let facts = facts.get(snapshot.entry(*entry).path).filter(|_| !broken.contains(entry));
+            let content = content_of(snapshot, *entry)?;
+            outline.add_dag_file(snapshot.whole(file.path(snapshot)), content, facts.copied());
+        }
+        for (at, _) in files.iter().filter(|(_, how)| *how == How::Python) {
+            outline.add_module(snapshot.entry(*at).path, content_of(snapshot, *at)?);
+        }
+        outline.imports = tree::imports(&modules, snapshot);
+        Ok(outline)
     }
 
     /// What is known of what is published.
@@ -209,6 +247,24 @@ impl Checker {
     }
 }
 
+/// A revision, read.
+struct Opened {
+    files: Vec<(usize, How)>,
+    read: Vec<Read>,
+    discovery: Discovery,
+    /// Which of all entries Airflow loads.
+    is_loaded: Vec<bool>,
+}
+
+/// What identifies the bytes of an entry, for comparing it with one that may have to be read.
+fn content_of(snapshot: &dyn Snapshot, at: usize) -> Result<Content, Unreadable> {
+    let entry = snapshot.entry(at);
+    match entry.content {
+        Some(content) => Ok(content),
+        None => difference::content_of(&snapshot.read(at)?),
+    }
+}
+
 /// The Python of a revision, as other files see it. What does not compile says nothing, but others may import it.
 fn modules<'a>(
     snapshot: &'a dyn Snapshot,
@@ -260,7 +316,7 @@ fn looked(snapshot: &dyn Snapshot, discovery: &Discovery, found: Vec<Known>) -> 
     let modules = inside.clone().map(|at| snapshot.entry(at)).filter(is_module);
     let modules = modules.filter_map(|entry| snapshot.below(entry.path));
     let modules = modules.map(|path| (path, Use { is_module: true, is_loaded: false }));
-    let loaded = discovery.files.iter().map(|file| file.path.as_bstr());
+    let loaded = discovery.files.iter().map(|file| file.path(snapshot));
     let loaded = loaded.map(|path| (path, Use { is_module: false, is_loaded: true }));
     // Two runs in order: that is what this sort is quick with.
     let mut all: Vec<(&BStr, Use)> = modules.chain(loaded).collect();

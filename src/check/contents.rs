@@ -31,6 +31,12 @@ struct Issues {
 }
 
 impl Read {
+    /// Whether it does not compile, so that nothing is known of what it says.
+    pub(super) fn is_broken(&self) -> bool {
+        let mut anywhere = self.issues.iter().flat_map(|issues| &issues.anywhere);
+        anywhere.any(|issue| issue.code.severity() > Severity::Warning)
+    }
+
     /// What is wrong with it as a DAG file, or as a module.
     pub(super) fn issues(&self, is_loaded: bool) -> impl Iterator<Item = &Issue> {
         self.issues.iter().flat_map(move |issues| {

@@ -12,6 +12,7 @@
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
 //! - [`checker`]: the check itself; `contents` is what it remembers of files.
 //! - [`verdict`]: the policy.
+//! - [`difference`]: which DAGs two revisions differ in.
 //! - [`command`]: the operator's own check, which the agent runs.
 //! - [`report`]: what is written about it.
 
@@ -20,6 +21,7 @@ pub mod checker;
 pub mod command;
 mod contents;
 pub mod dag;
+pub mod difference;
 pub mod discover;
 pub mod docs;
 pub mod finding;

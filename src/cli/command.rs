@@ -11,7 +11,7 @@ use crate::config::value::Kind;
 
 /// The names that are commands when they stand first.
 pub(super) const SUBCOMMANDS: &[&str] =
-    &["run", "check", "demo", "probe", "man", "completions", "help", "options-doc", "findings-doc"];
+    &["run", "plan", "check", "demo", "probe", "man", "completions", "help", "options-doc", "findings-doc"];
 
 const ABOUT: &str = "Keeps a directory of Airflow DAGs equal to a ref of a git repository";
 
@@ -43,7 +43,11 @@ pub fn command() -> Command {
     let check = Command::new("check")
         .arg(help())
         .about("Check a DAGs folder as the gate does: exit 0 clean, 1 findings, 64 wrong usage")
-        .arg(Arg::new("folder").value_name("DIR").help("The DAGs folder [default: .]"))
+        .arg(
+            Arg::new("folder")
+                .value_name("DIR")
+                .help("The DAGs folder [default: .]; with `--repo` below its top"),
+        )
         .arg(value("against", "DIR|REV", "Errors that this folder or revision has already do not count"))
         .arg(value("airflow", "VERSION", "For this Airflow, 2.7 to 3.3 [default: 3.3]"))
         .arg(value("python", "VERSION", "On this Python, 3.8 to 3.15 [default: 3.12]"))
@@ -54,7 +58,17 @@ pub fn command() -> Command {
         .arg(printing("no-safe-mode", "As Airflow with `dag_discovery_safe_mode = False`"))
         .arg(printing("untracked", "In a git work tree, check also what git does not track"))
         .arg(value("format", "FORMAT", "How findings are written [default: text]").value_parser(formats))
-        .arg(printing("list", "Print the files that Airflow would load, one a line"));
+        .arg(printing("list", "Print the files that Airflow would load, one a line"))
+        .args(arguments().into_iter().filter(is_of_remote).map(|arg| match arg.get_id().as_str() {
+            "repo" => arg.help("Check a revision of this repository, which is fetched and never checked out"),
+            "ref" => arg.help("Which revision of it [default: HEAD]"),
+            _ => arg,
+        }));
+    let plan = Command::new("plan")
+        .arg(help())
+        .about("Show what the remote has that is not published, and what the agent would do: exit 0, 1 held back, 64")
+        .arg(value("format", "FORMAT", "How it is written [default: text]").value_parser(["text", "json"]))
+        .args(arguments());
     let probe = Command::new("probe")
         .arg(help())
         .about("Ask the agent that runs beside, for exec probes: exit 0 or 1")
@@ -80,6 +94,7 @@ pub fn command() -> Command {
         .arg(printing("man", "Print the manual and exit"))
         .arg(printing("version", "Print the version and exit"))
         .subcommand(Command::new("run").about("Run the agent; the same as no command").args(arguments()))
+        .subcommand(plan)
         .subcommand(check)
         .subcommand(demo)
         .subcommand(probe)
@@ -88,6 +103,10 @@ pub fn command() -> Command {
         .subcommand(Command::new("help").about("Print help"))
         .subcommand(Command::new("options-doc").hide(true).about("Print docs/options.md"))
         .subcommand(Command::new("findings-doc").hide(true).about("Print docs/findings.md"))
+}
+
+fn is_of_remote(arg: &Arg) -> bool {
+    super::check::REMOTE_OPTIONS.contains(&arg.get_id().as_str())
 }
 
 /// Whether the argument is a flag whose value is the argument behind it.
@@ -104,6 +123,14 @@ pub(super) fn takes_next(arg: &str) -> bool {
 
 pub(super) fn help() -> String {
     command().render_help().to_string()
+}
+
+pub(super) fn help_of(name: &str) -> String {
+    let command = command();
+    let found = command.find_subcommand(name).cloned();
+    let usage = format!("dagsync {name} [OPTIONS]");
+    let own = |found: Command| found.disable_help_flag(true).override_usage(usage).render_help().to_string();
+    found.map(own).unwrap_or_default()
 }
 
 pub(super) fn version() -> String {

@@ -7,7 +7,9 @@ pub mod ask;
 pub mod check;
 mod command;
 pub mod demo;
+pub mod plan;
 mod probe;
+mod scratch;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +24,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub use check::CheckArgs;
 pub use command::command;
+pub use plan::PlanArgs;
 pub use probe::{Probe, ProbeArgs};
 
-use crate::config::{self, Errors, Inputs, Problem, Surroundings};
+use crate::config::{self, Config, Errors, Inputs, Problem, Surroundings};
 use crate::path::absolute;
 
 /// What was asked for.
@@ -36,6 +39,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// What the gate would say of a folder.
     Check(Box<CheckArgs>),
+    /// What is ahead of an agent with these settings.
+    Plan(Box<PlanArgs>),
     /// An exec probe: ask the agent that runs beside.
     Probe(ProbeArgs),
     /// Print this and exit 0: help, manual, completions, version, the pages made of tables.
@@ -73,6 +78,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Some("run") => {
             args.remove(0);
             run(args, around)
+        }
+        Some("plan") => {
+            args.remove(0);
+            plan(args, around)
         }
         Some(name) if command::is_subcommand(name) => subcommand(args, &around),
         Some(name) if !name.starts_with('-') => Err(unknown_command(name)),
@@ -112,6 +121,49 @@ fn run(args: Vec<OsString>, around: Surroundings) -> Result<Command, Errors> {
         Some(text) => Command::Print(text),
         None => Command::Run(Box::new(Inputs::new(rest, around))),
     })
+}
+
+/// The agent's options, and a format.
+fn plan(args: Vec<OsString>, around: Surroundings) -> Result<Command, Errors> {
+    let mut rest = Vec::with_capacity(args.len());
+    let mut format = None;
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--help" | "-h" | "-?") => return Ok(Command::Print(command::help_of("plan"))),
+            Some("--format") => {
+                let next = args.next().map(|value| value.to_string_lossy().into_owned());
+                format = Some(next.unwrap_or_default());
+            }
+            Some(flag) if flag.starts_with("--format=") => {
+                format = flag.strip_prefix("--format=").map(str::to_owned);
+            }
+            Some(flag) if command::takes_next(flag) => {
+                rest.push(arg);
+                rest.extend(args.next());
+            }
+            _ => rest.push(arg),
+        }
+    }
+    let inputs = Inputs::new(rest, around.clone());
+    Ok(Command::Plan(Box::new(plan::args(format.as_deref(), inputs, &around)?)))
+}
+
+/// Reads the agent's configuration, at start and on every change of its file.
+pub fn load(inputs: &Inputs) -> Result<Config, Errors> {
+    let text =
+        match inputs.config_file() {
+            None => None,
+            Some(path) => Some(std::fs::read_to_string(&path).map_err(|err| {
+                Errors::from(Problem::new(format!("config file `{}`: {err}", path.display())))
+            })?),
+        };
+    config::load(inputs, text.as_deref())
+}
+
+/// Whether whoever reads the output wants no colours, wherever it goes.
+fn no_colour(around: &Surroundings) -> bool {
+    around.var("NO_COLOR").is_some() || around.var("TERM") == Some("dumb")
 }
 
 fn subcommand(args: Vec<OsString>, around: &Surroundings) -> Result<Command, Errors> {

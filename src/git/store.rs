@@ -52,6 +52,17 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// A commit in its author's words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct About {
+    /// The name.
+    pub author: BString,
+    /// When it was written, in seconds since 1970.
+    pub seconds: i64,
+    /// The first line of the message.
+    pub subject: BString,
+}
+
 impl Store {
     /// Opens the store at `dir` (`…/.git`), making it if it is not there, and removes what a dead owner left.
     pub fn open(dir: &Path, group_write: bool) -> Result<Store, Error> {
@@ -209,6 +220,20 @@ impl Store {
         let commit =
             gix::objs::CommitRef::from_bytes(data.data, self.hash).map_err(|_| self.damaged(commit))?;
         Ok(commit.message.to_owned())
+    }
+
+    /// Who wrote a commit, when, and what it is called.
+    pub fn about(&self, objects: &Objects, commit: &oid) -> Result<About, Error> {
+        let mut buf = Vec::new();
+        let data = self.find(objects, commit, &mut buf)?;
+        let read =
+            gix::objs::CommitRef::from_bytes(data.data, self.hash).map_err(|_| self.damaged(commit))?;
+        let author = read.author().ok();
+        Ok(About {
+            author: author.map(|who| who.name.to_owned()).unwrap_or_default(),
+            seconds: author.map_or(0, |who| who.seconds()),
+            subject: read.message_summary().into_owned(),
+        })
     }
 
     /// When a tag was made, or a commit if the tag is none: seconds since 1970.

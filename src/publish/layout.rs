@@ -105,6 +105,20 @@ impl Layout {
         make(&self.state)
     }
 
+    /// The same paths physically, as far as they are there. For those who only look.
+    #[must_use]
+    pub fn found(self) -> Layout {
+        let physical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let root = physical(&self.root);
+        let moved = |path: &Path| root.join(path.strip_prefix(&self.root).expect("built from the root"));
+        let link = match (self.link.parent(), self.link.file_name()) {
+            (Some(folder), Some(name)) => physical(folder).join(name),
+            _ => self.link.clone(),
+        };
+        let (store, trees, state) = (moved(&self.store), moved(&self.trees), moved(&self.state));
+        Layout { root, store, trees, state, link, ..self }
+    }
+
     /// Whether the folders that [`Layout::create`] made are still there.
     pub fn is_there(&self) -> bool {
         self.root.join(".dagsync").is_dir() && self.trees.is_dir() && self.state.is_dir()

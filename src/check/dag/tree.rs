@@ -67,19 +67,37 @@ fn reached_of<'a>(files: &[File<'a>], modules: &Modules<'_>) -> BTreeSet<&'a BSt
         if !found.insert(file.path) {
             continue;
         }
-        for import in file.facts.imports().filter(|import| import.guard == Guard::None) {
-            let named = import.named;
-            let Some(module) = absolute(named, file.below) else { continue };
-            if is_installed(&module) || (file.loaded && named.level > 0) {
-                continue;
-            }
-            let below = named.name.as_ref().map(|name| format!("{module}.{name}"));
-            let ends = module.match_indices('.').map(|(at, _)| module[..at].to_owned());
-            let names: Vec<String> = ends.chain([module.clone()]).chain(below).collect();
-            let next = names.iter().filter_map(|name| modules.file(name));
-            open.extend(next.filter_map(|path| by_path.get(path).copied()));
+        let imports = file.facts.imports().filter(|import| import.guard == Guard::None);
+        let next = imports.flat_map(|import| imported(&file, import.named, modules));
+        open.extend(next.filter_map(|path| by_path.get(path).copied()));
+    }
+    found
+}
+
+/// The files that an import of a file may load, below the DAGs folder: the module, and the packages that it is in.
+fn imported<'m>(file: &File<'_>, import: &Named, modules: &Modules<'m>) -> Vec<&'m BStr> {
+    let Some(module) = absolute(import, file.below) else { return Vec::new() };
+    if is_installed(&module) || (file.loaded && import.level > 0) {
+        return Vec::new();
+    }
+    let below = import.name.as_ref().map(|name| format!("{module}.{name}"));
+    let ends = module.match_indices('.').map(|(at, _)| module[..at].to_owned());
+    let names: Vec<String> = ends.chain([module.clone()]).chain(below).collect();
+    names.iter().filter_map(|name| modules.file(name)).collect()
+}
+
+/// Which file imports which of the repository, whenever that is: both below the top.
+pub fn imports(files: &[File<'_>], snapshot: &dyn Snapshot) -> Vec<(BString, BString)> {
+    let modules = Modules::of_snapshot(snapshot);
+    let mut found = Vec::new();
+    for file in files {
+        let imports = file.facts.imports().filter(|import| import.guard != Guard::Typing);
+        for path in imports.flat_map(|import| imported(file, import.named, &modules)) {
+            found.push((file.path.to_owned(), snapshot.whole(path)));
         }
     }
+    found.sort();
+    found.dedup();
     found
 }
 

@@ -32,21 +32,34 @@ mod walk;
 
 pub use content::{Look, Memory};
 
-use gix::bstr::{BString, ByteSlice as _};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::snapshot::Unreadable;
 use super::target::Airflow;
 use super::{Code, Finding, Issue, Snapshot, Target};
 
 /// A file that Airflow loads.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DagFile {
-    /// As Airflow's walk names it, below the DAGs folder; links are part of it.
-    pub path: BString,
+    /// How the walk came there, if that is not where its bytes are: through a link.
+    through: Option<BString>,
     /// Where its bytes are: the index of its entry.
     pub entry: usize,
     /// Whether it is a zip of DAG files.
     pub zip: bool,
+}
+
+impl DagFile {
+    /// As Airflow's walk names it, below the DAGs folder; links are part of it.
+    pub fn path<'a>(&'a self, snapshot: &'a dyn Snapshot) -> &'a BStr {
+        walked(self.through.as_ref(), self.entry, snapshot)
+    }
+}
+
+/// The path of a walk: that of the entry, unless a link leads there.
+fn walked<'a>(through: Option<&'a BString>, entry: usize, snapshot: &'a dyn Snapshot) -> &'a BStr {
+    let entry = || snapshot.entry(entry).path;
+    through.map(|path| path.as_bstr()).or_else(|| snapshot.below(entry())).unwrap_or_default()
 }
 
 /// What discovery finds.
@@ -79,18 +92,18 @@ pub fn discover_with(
 ) -> Result<Discovery, Unreadable> {
     let walk::Found { files, mut findings, is_missing } = walk::walk(snapshot, target, memory)?;
     let mut dags = Vec::new();
-    for (path, entry) in files {
-        dags.extend(dag_file(snapshot, target, path, entry, memory)?);
+    for (through, entry) in files {
+        dags.extend(dag_file(snapshot, target, through, entry, memory)?);
     }
     memory.tidy();
-    for file in dags.iter().filter(|file| file.path.to_str().is_err()) {
+    for file in dags.iter().filter(|file| file.path(snapshot).to_str().is_err()) {
         let message =
             "the path of a DAG file is not UTF-8; Airflow cannot store it, and stops looking for DAGs";
         let issue = Issue::of_file(Code::NameEncoding, message)
             .hint("rename it, or ignore it in an `.airflowignore`");
-        findings.push(Finding::new(snapshot.whole(file.path.as_bstr()), issue));
+        findings.push(Finding::new(snapshot.whole(file.path(snapshot)), issue));
     }
-    dags.sort();
+    dags.sort_by(|one, other| one.path(snapshot).cmp(other.path(snapshot)));
     findings.sort();
     findings.dedup();
     Ok(Discovery { files: dags, findings, is_missing })
@@ -105,21 +118,22 @@ pub(super) fn may_have_dags(bytes: &[u8], target: &Target) -> bool {
 fn dag_file(
     snapshot: &dyn Snapshot,
     target: &Target,
-    path: BString,
+    through: Option<BString>,
     entry: usize,
     memory: &mut Memory,
 ) -> Result<Option<DagFile>, Unreadable> {
+    let path = walked(through.as_ref(), entry, snapshot);
     let name = path.rsplit_str("/").next().unwrap_or_default();
     let is_python = is_python(name, target);
     if is_python && !target.safe_mode {
-        return Ok(Some(DagFile { path, entry, zip: false }));
+        return Ok(Some(DagFile { through, entry, zip: false }));
     }
     let look = memory.look(snapshot, entry)?;
     let Some(is_zip) = look.is_zip(target) else { return Ok(None) };
     let is_loaded = is_zip || (is_python && look.may_have_dags(target));
     // What ends in `.py` is loaded as a module whatever it is.
     let zip = is_zip && !path.ends_with(b".py");
-    Ok(is_loaded.then_some(DagFile { path, entry, zip }))
+    Ok(is_loaded.then_some(DagFile { through, entry, zip }))
 }
 
 /// Whether a name has the ending of Python files. A name that begins with a dot has an ending from its second dot on; of several

@@ -21,8 +21,8 @@ const IGNORE_FILE: &str = ".airflowignore";
 /// What a walk comes by.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Files that are not ignored: the path of the walk, and the index of the entry with the bytes.
-    pub files: Vec<(BString, usize)>,
+    /// Files that are not ignored: the path of the walk if it is not that of the entry, and the index of the entry with the bytes.
+    pub files: Vec<(Option<BString>, usize)>,
     pub findings: Vec<Finding>,
     /// There is no DAGs folder.
     pub is_missing: bool,
@@ -122,7 +122,11 @@ impl Walker<'_> {
                 }
             }
             match child.target {
-                Leads::File(entry) => self.found.files.push((path, entry)),
+                Leads::File(entry) => {
+                    let below = self.snapshot.below(self.snapshot.entry(entry).path);
+                    let through = (below != Some(path.as_ref())).then_some(path);
+                    self.found.files.push((through, entry));
+                }
                 Leads::Nothing => {}
                 Leads::Folder(folder) => {
                     let via = child.link.or(visit.via);

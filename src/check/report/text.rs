@@ -24,7 +24,8 @@ pub enum Style {
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
+    /// A text in one of ANSI's colours, if there are any.
+    pub fn paint(self, code: &str, text: &str) -> String {
         match self {
             Style::Plain => text.to_owned(),
             Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),

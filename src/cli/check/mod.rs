@@ -1,5 +1,7 @@
 //! `dagsync check`: what the gate would say, on a laptop, before a commit, and in a merge request.
 
+mod remote;
+
 use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,7 +12,9 @@ use anyhow::{Context as _, bail};
 use clap::ArgMatches;
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
-use super::print;
+pub(super) use self::remote::OPTIONS as REMOTE_OPTIONS;
+pub use self::remote::Remote;
+use super::{no_colour, print};
 use crate::agent::{self, Folder};
 use crate::check::report::{self, Format, Place, Style};
 use crate::check::snapshot::Kind;
@@ -22,11 +26,13 @@ use crate::path::absolute;
 use crate::tree::{CheckoutConfig, Limits};
 
 /// `dagsync check`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CheckArgs {
     /// The DAGs folder. Absolute.
     pub folder: PathBuf,
-    /// What errors are compared with: a folder, or a revision of the folder's repository.
+    /// Another place than the folder: a revision of a remote.
+    pub remote: Option<Box<Remote>>,
+    /// What errors are compared with: a folder, or a revision of the repository.
     pub against: Option<String>,
     /// Everything in the folder, also what git does not track.
     pub untracked: bool,
@@ -62,16 +68,15 @@ pub(super) fn args(matches: &ArgMatches, around: &Surroundings, errors: &mut Err
         _ => {}
     }
     target.safe_mode = !matches.get_flag("no-safe-mode");
-    let plain =
-        around.var("NO_COLOR").is_some_and(|value| !value.is_empty()) || around.var("TERM") == Some("dumb");
     CheckArgs {
         folder: absolute(Path::new(text("folder").unwrap_or(".")), &around.cwd),
+        remote: remote::args(matches, around, errors).map(Box::new),
         against: text("against").map(str::to_owned),
         untracked: matches.get_flag("untracked"),
         target,
         format: text("format").and_then(Format::named).unwrap_or(Format::Text),
         list: matches.get_flag("list"),
-        style: if plain { Style::Plain } else { Style::Coloured },
+        style: if no_colour(around) { Style::Plain } else { Style::Coloured },
     }
 }
 
@@ -79,8 +84,11 @@ pub(super) fn args(matches: &ArgMatches, around: &Surroundings, errors: &mut Err
 /// with, errors that were there before do not count.
 ///
 /// # Errors
-/// A folder or a revision that cannot be read.
+/// A folder or a revision that cannot be read, a remote that cannot be reached.
 pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
+    if let Some(remote) = &args.remote {
+        return remote::run(args, remote);
+    }
     let top = std::fs::canonicalize(&args.folder)
         .with_context(|| format!("cannot look at `{}`", args.folder.display()))?;
     if !top.is_dir() {
@@ -101,20 +109,30 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         }
         _ => Folder::alone(&top, folder)?,
     };
+    let compare = |look: &mut Looking<'_>| match &args.against {
+        Some(against) => against_of(against, work_tree.as_ref(), folder, look),
+        None => Ok(()),
+    };
+    answer(args, &snapshot, args.against.is_some().then_some(&compare))
+}
+
+/// Shows what a revision is compared with.
+type Compare<'a> = dyn Fn(&mut Looking<'_>) -> anyhow::Result<()> + 'a;
+
+/// Checks a revision's files, prints, and returns the exit code.
+fn answer(args: &CheckArgs, snapshot: &dyn Snapshot, against: Option<&Compare<'_>>) -> anyhow::Result<u8> {
     // Whoever takes DAGs away in a merge request sees it there.
     let settings = Settings { target: args.target, max_removed: 100, ..Settings::default() };
     let mut checker = Checker::new(settings);
     if args.list {
-        return list(&mut checker, &snapshot);
+        return list(&mut checker, snapshot);
     }
-    let revision = Revision { commit: "", message: BStr::new(""), files: &snapshot };
-    let report = match &args.against {
+    let revision = Revision { commit: "", message: BStr::new(""), files: snapshot };
+    let report = match against {
         None => checker.check(revision, None)?,
         Some(against) => {
             let failed = Cell::new(None);
-            let files = |look: &mut Looking<'_>| {
-                failed.set(against_of(against, work_tree.as_ref(), folder, look).err());
-            };
+            let files = |look: &mut Looking<'_>| failed.set(against(look).err());
             let report = checker.check(revision, Some(Published { commit: "", files: &files }))?;
             if let Some(err) = failed.into_inner() {
                 return Err(err);
@@ -124,14 +142,14 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     };
     // Paths as the host of the repository shows them, but as they were given for whoever reads text.
     let seen_from = match args.format {
-        Format::Text | Format::Json => folder,
+        Format::Text | Format::Json => snapshot.folder(),
         _ => BStr::new(""),
     };
     let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
     let style = if std::io::stdout().is_terminal() { args.style } else { Style::Plain };
     let text = report::render(&report, args.format, &Place { seen_from, read: &read, style });
     print(text.as_bytes())?;
-    let held = match args.against {
+    let held = match against {
         Some(_) => report.verdict.name() == "reject",
         None => report.has_errors(),
     };
