@@ -112,6 +112,15 @@ impl Survey {
         self.extras = extras.into_iter().filter(|extra| real.contains(parent(extra.as_ref()))).collect();
     }
 
+    /// Which entries may have been written to since the manifest was: the kernel says something else of them than it says; or they
+    /// were written in its last moments, so that a change right after it may have the same ctime.
+    pub fn doubtful(&self, manifest: &Index) -> Vec<bool> {
+        let seconds = |entry: Record<'_>| i64::from(entry.stat().ctime.secs);
+        let last = manifest.entries().map(seconds).max().unwrap_or_default();
+        let all = manifest.entries().zip(&self.intact);
+        all.map(|(entry, intact)| !intact || seconds(entry) >= last - 1).collect()
+    }
+
     /// Whether the folders of the tree, which is at `dir` now, have the times that were seen: nothing was made or removed since.
     pub fn has_same_folders(&self, dir: &Path) -> bool {
         let folders: Vec<(&BString, &Mtime)> = self.folders.iter().collect();
