@@ -14,6 +14,9 @@ use toml::Table;
 /// the commit that needs it: each one is code that runs beside somebody's credentials.
 const BUDGET: usize = 420;
 
+/// What only the fuzz targets need, in the order of the alphabet.
+const FUZZING: [&str; 5] = ["arbitrary", "dagsync-fuzz", "derive_arbitrary", "jobserver", "libfuzzer-sys"];
+
 fn table(name: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -26,10 +29,10 @@ fn texts<'a>(list: &'a toml::Value, key: Option<&str>) -> Vec<&'a str> {
     list.as_array().expect("a list").iter().map(|entry| text(entry).expect("a text")).collect()
 }
 
-/// Name and version of all that is in `Cargo.lock`.
-fn locked() -> Vec<(String, String)> {
+/// Name and version of all that is in a lock file.
+fn locked(name: &str) -> Vec<(String, String)> {
     let text = |package: &toml::Value, key: &str| package[key].as_str().expect("a text").to_owned();
-    let lock = table("Cargo.lock");
+    let lock = table(name);
     lock["package"]
         .as_array()
         .expect("packages")
@@ -54,7 +57,7 @@ fn packages() -> Vec<Json> {
 
 #[test]
 fn the_lock_file_stays_within_its_budget() {
-    let count = locked().len();
+    let count = locked("Cargo.lock").len();
     assert!(count <= BUDGET, "Cargo.lock names {count} packages, the budget is {BUDGET}");
 }
 
@@ -66,8 +69,44 @@ fn banned_packages_are_not_in_the_lock_file() {
         ["openssl-sys", "native-tls", "aws-lc-sys"].iter().all(|name| banned.contains(name)),
         "{banned:?}"
     );
-    let found: Vec<_> = locked().into_iter().filter(|(name, _)| banned.contains(&name.as_str())).collect();
+    let found: Vec<_> =
+        locked("Cargo.lock").into_iter().filter(|(name, _)| banned.contains(&name.as_str())).collect();
     assert!(found.is_empty(), "banned by deny.toml: {found:?}");
+}
+
+#[test]
+fn the_fuzz_targets_are_built_of_what_ships_and_leave_no_trace_in_it() {
+    let hint = "run `cp Cargo.lock fuzz/Cargo.lock && cargo metadata --format-version=1 --manifest-path fuzz/Cargo.toml`";
+    let ships: BTreeSet<(String, String)> = locked("Cargo.lock").into_iter().collect();
+    let more: BTreeSet<(String, String)> = locked("fuzz/Cargo.lock").into_iter().collect();
+    let more: Vec<&str> = more.difference(&ships).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(more, FUZZING, "of other releases than what ships, or new: {hint}");
+    let stray: Vec<_> = ships.iter().filter(|(name, _)| FUZZING.contains(&name.as_str())).collect();
+    assert!(stray.is_empty(), "only for fuzzing, and in the lock file of what ships: {stray:?}");
+    // A dependency of ours that the other lock file does not know would only show when the targets are built.
+    let lock = table("fuzz/Cargo.lock");
+    let ours = lock["package"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .find(|one| one["name"].as_str() == Some("dagsync"));
+    let known: BTreeSet<&str> = texts(&ours.expect("dagsync")["dependencies"], None)
+        .into_iter()
+        .map(|entry| entry.split(' ').next().unwrap_or_default())
+        .collect();
+    let manifest = table("Cargo.toml");
+    let wanted: BTreeSet<&str> =
+        manifest["dependencies"].as_table().expect("dependencies").keys().map(String::as_str).collect();
+    assert_eq!(known, wanted, "{hint}");
+    // With another profile every dependency would be built twice.
+    let profile = |manifest: &Table| {
+        let mut profile = manifest["profile"]["dev"].as_table().expect("a profile").clone();
+        if let Some(packages) = profile.get_mut("package").and_then(toml::Value::as_table_mut) {
+            packages.remove("dagsync");
+        }
+        profile
+    };
+    assert_eq!(profile(&table("fuzz/Cargo.toml")), profile(&manifest), "fuzz/Cargo.toml has another profile");
 }
 
 #[test]

@@ -126,6 +126,8 @@ fn flags_and_variables_in_the_documents_exist() {
     // Flags of other programs in the examples, and the families of variables.
     let others = [
         "--flag",
+        "--locked",
+        "--sanitizer",
         "--release",
         "--profile",
         "--no-install",

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::contents::{Contents, How, Read};
-use super::dag::Between;
 use super::dag::tree::{self, File};
 use super::discover::{self, Discovery};
 use super::paths::{Paths, gone};
@@ -111,11 +110,10 @@ impl Checker {
 
         let mut is_loaded = vec![false; snapshot.len()];
         discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
-        let modules = modules(snapshot, &files, &read, &is_loaded);
+        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
         let mut findings = discovery.findings.clone();
         for ((at, _), read) in files.iter().zip(&read) {
-            let more = if is_loaded[*at] { &read.as_dag_file } else { &read.as_module };
-            for issue in read.issues.iter().chain(more) {
+            for issue in read.issues(is_loaded[*at]) {
                 findings.push(Finding::new(snapshot.entry(*at).path, issue.clone()));
             }
         }
@@ -164,11 +162,10 @@ impl Checker {
         revision: Revision<'_>,
         published: Option<Published<'_>>,
     ) -> Result<Report, Unreadable> {
-        self.contents.begin();
         let before = self.before(published);
         let looked = Arc::new(self.look(revision.files, before.known())?);
         let verdict = self.verdict(&revision, &before, &looked);
-        self.contents.end();
+        self.contents.renew();
         self.passed = match (&verdict, before) {
             (Verdict::Pass, _) => Some((revision.commit.to_owned(), looked.clone())),
             (Verdict::Reject { .. }, Before::Known(before)) => {
@@ -190,6 +187,7 @@ impl Checker {
             Before::Nothing => Some(Baseline::default()),
             // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
             Before::Unknown => None,
+            Before::Known(looked) if self.settings.assumed => Some(Baseline::of_assumed(&looked.found)),
             Before::Known(looked) => Some(Baseline::of(&looked.found)),
         };
         match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
@@ -209,21 +207,20 @@ impl Checker {
     }
 }
 
-/// The Python of a revision, as other files see it.
+/// The Python of a revision, as other files see it. What does not compile says nothing, but others may import it.
 fn modules<'a>(
     snapshot: &'a dyn Snapshot,
+    contents: &'a Contents,
     files: &[(usize, How)],
-    read: &'a [Arc<Read>],
+    read: &[Read],
     is_loaded: &[bool],
 ) -> Vec<File<'a>> {
-    // What does not compile says nothing, but others may import it.
-    static NOTHING: Between = Between::NOTHING;
     let python = files.iter().zip(read).filter(|((_, how), _)| *how == How::Python);
     python
         .map(|((at, _), read)| {
             let path = snapshot.entry(*at).path;
-            let facts = read.facts.as_ref().unwrap_or(&NOTHING);
-            File { path, below: snapshot.below(path), facts, loaded: is_loaded[*at] }
+            let (facts, loaded) = (contents.facts(read), is_loaded[*at]);
+            File { path, below: snapshot.below(path), facts, loaded }
         })
         .collect()
 }

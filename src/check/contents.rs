@@ -6,25 +6,38 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gix::bstr::ByteSlice as _;
-
-use super::dag::between::{Between, Words};
+use super::dag::packed::{At, Between, Packed};
 use super::dag::{self, Facts, Role};
 use super::discover::{Look, Memory};
 use super::snapshot::{Content, Entry, Kind, Unreadable};
 use super::{Issue, Severity, Snapshot, Target, python};
 
-/// What the content of a file decides.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What the content of a file decides: what others have to know of it, and what is wrong with it, which nearly always is nothing.
+#[derive(Debug, Clone)]
 pub(super) struct Read {
-    /// What is wrong with it wherever it is.
-    pub(super) issues: Box<[Issue]>,
-    /// What is wrong with it, besides, as a DAG file.
-    pub(super) as_dag_file: Box<[Issue]>,
+    facts: At,
+    issues: Option<Arc<Issues>>,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Default)]
+struct Issues {
+    /// Wherever it is.
+    anywhere: Vec<Issue>,
+    /// Besides, as a DAG file.
+    as_dag_file: Vec<Issue>,
     /// And as a module.
-    pub(super) as_module: Box<[Issue]>,
-    /// Of a Python file that can be parsed, as far as other files matter to it.
-    pub(super) facts: Option<Between>,
+    as_module: Vec<Issue>,
+}
+
+impl Read {
+    /// What is wrong with it as a DAG file, or as a module.
+    pub(super) fn issues(&self, is_loaded: bool) -> impl Iterator<Item = &Issue> {
+        self.issues.iter().flat_map(move |issues| {
+            let more = if is_loaded { &issues.as_dag_file } else { &issues.as_module };
+            issues.anywhere.iter().chain(more)
+        })
+    }
 }
 
 /// How a content is read: by the ending of its name.
@@ -57,60 +70,84 @@ impl How {
     }
 }
 
-impl Read {
-    fn of(how: How, bytes: &[u8], target: &Target) -> Read {
-        match how {
-            How::Python => Read::of_python(bytes, target),
-            How::Yaml => Read::only(dag::data_syntax(b".yaml", bytes).into_iter().collect()),
-            How::Json => Read::only(dag::data_syntax(b".json", bytes).into_iter().collect()),
-        }
-    }
-
-    fn of_python(bytes: &[u8], target: &Target) -> Read {
-        let (issues, facts) = python::compile(bytes, target.python, Facts::of);
-        // Of a file that does not compile, what it says is not sure.
-        let broken = issues.iter().any(|issue| issue.code.severity() > Severity::Warning);
-        let Some(facts) = facts.filter(|_| !broken) else { return Read::only(issues) };
-        let roles = [Role::DagFile, Role::Module].map(|role| dag::issues(&facts, target, role).into());
-        let [as_dag_file, as_module] = roles;
-        Read { issues: issues.into(), as_dag_file, as_module, facts: Some(Between::of(&facts)) }
-    }
-
-    fn only(issues: Vec<Issue>) -> Read {
-        Read { issues: issues.into(), ..Read::default() }
-    }
+/// What was just read, before it is put where what is remembered is.
+struct Learnt {
+    issues: Issues,
+    facts: Option<Facts>,
+    /// What discovery asks.
+    look: Option<Look>,
 }
 
-/// One file, just read.
-struct Learnt {
-    /// Its place among those that were asked for.
-    at: usize,
-    read: Read,
-    look: Option<Look>,
+impl Learnt {
+    fn of(how: How, bytes: &[u8], target: &Target) -> Learnt {
+        let look = Some(Look::at(bytes));
+        let data = |name: &[u8]| Learnt::only(dag::data_syntax(name, bytes).into_iter().collect());
+        let learnt = match how {
+            How::Python => Learnt::of_python(bytes, target),
+            How::Yaml => data(b".yaml"),
+            How::Json => data(b".json"),
+        };
+        Learnt { look, ..learnt }
+    }
+
+    fn of_python(bytes: &[u8], target: &Target) -> Learnt {
+        let (anywhere, facts) = python::compile(bytes, target.python, Facts::of);
+        // Of a file that does not compile, what it says is not sure.
+        let broken = anywhere.iter().any(|issue| issue.code.severity() > Severity::Warning);
+        let Some(facts) = facts.filter(|_| !broken) else { return Learnt::only(anywhere) };
+        let [as_dag_file, as_module] =
+            [Role::DagFile, Role::Module].map(|role| dag::issues(&facts, target, role));
+        let issues = Issues { anywhere, as_dag_file, as_module };
+        Learnt { issues, facts: Some(facts), look: None }
+    }
+
+    fn only(anywhere: Vec<Issue>) -> Learnt {
+        Learnt { issues: Issues { anywhere, ..Issues::default() }, facts: None, look: None }
+    }
 }
 
 /// What is known of contents. A name's ending says how a content is read.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// With the number of the check that used it last.
-    known: HashMap<(Content, How), (Arc<Read>, u32)>,
-    words: Words,
-    /// What most files without Python are.
-    nothing: Arc<Read>,
-    checks: u32,
+    /// With whether this check or the one before it asked.
+    known: HashMap<(Content, How), (Read, Asked)>,
+    packed: Packed,
 }
 
+/// When somebody asked for a content last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Now,
+    Before,
+}
+
+/// What comes out of a look at several files, as it is put together.
+struct Collected<'a> {
+    contents: &'a mut Contents,
+    memory: &'a mut Memory,
+    all: Vec<Option<Read>>,
+    failed: Option<Unreadable>,
+}
+
+/// Facts of so many files that are gone, and of as many as there are, may wait until room is made.
+const SLACK: usize = 1000;
+
 impl Contents {
-    /// A new check begins.
-    pub(super) fn begin(&mut self) {
-        self.checks = self.checks.wrapping_add(1);
+    /// What is asked for from now on is for another check. What neither the last one nor the one before it asked for will hardly
+    /// come back.
+    pub(super) fn renew(&mut self) {
+        self.known.retain(|_, (_, asked)| std::mem::replace(asked, Asked::Before) == Asked::Now);
+        if self.packed.files() > 2 * self.known.len() + SLACK {
+            let old = std::mem::take(&mut self.packed);
+            for (read, _) in self.known.values_mut() {
+                read.facts = self.packed.copy(old.get(read.facts));
+            }
+        }
     }
 
-    /// And ends. What neither this one nor the one before asked for will hardly come back.
-    pub(super) fn end(&mut self) {
-        let now = self.checks;
-        self.known.retain(|_, (_, used)| now.wrapping_sub(*used) <= 1);
-        self.words.tidy();
+    /// What others have to know of a file that was just read.
+    pub(super) fn facts(&self, read: &Read) -> Between<'_> {
+        self.packed.get(read.facts)
     }
 
     /// What is known of these files, or learnt now, on as many threads as there are. What discovery asks of them goes to `memory`.
@@ -120,75 +157,68 @@ impl Contents {
         files: &[(usize, How)],
         target: &Target,
         memory: &mut Memory,
-    ) -> Result<Vec<Arc<Read>>, Unreadable> {
-        let now = self.checks;
+    ) -> Result<Vec<Read>, Unreadable> {
         let mut known = |(at, how): (usize, How)| {
-            let (read, used) = self.known.get_mut(&(snapshot.entry(at).content?, how))?;
-            *used = now;
+            let (read, asked) = self.known.get_mut(&(snapshot.entry(at).content?, how))?;
+            *asked = Asked::Now;
             Some(read.clone())
         };
-        let mut all: Vec<Option<Arc<Read>>> = files.iter().map(|file| known(*file)).collect();
+        let all: Vec<Option<Read>> = files.iter().map(|file| known(*file)).collect();
         let open: Vec<usize> = (0..files.len()).filter(|at| all[*at].is_none()).collect();
-        for Learnt { at, mut read, look } in learn(snapshot, files, &open, target)? {
-            let (entry, how) = (snapshot.entry(files[at].0), files[at].1);
-            if let Some(look) = look {
-                memory.learn(files[at].0, entry.content, look);
+        let next = AtomicUsize::new(0);
+        let collected = Mutex::new(Collected { contents: self, memory, all, failed: None });
+        let work = || {
+            while let Some(place) = open.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
+                let (at, how) = files[place];
+                let learnt = learn(snapshot, at, how, target);
+                let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
+                match learnt {
+                    Ok(learnt) => collected.put(snapshot.entry(at), at, how, place, learnt),
+                    Err(failed) => collected.failed = Some(failed),
+                }
+                if collected.failed.is_some() {
+                    break;
+                }
             }
-            if let Some(facts) = &mut read.facts {
-                self.words.share(facts);
+        };
+        // A thread is not worth a few files.
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        std::thread::scope(|scope| {
+            for _ in 1..cores.min(open.len() / 32) {
+                scope.spawn(work);
             }
-            let read = if read == *self.nothing { self.nothing.clone() } else { Arc::new(read) };
-            if let Some(content) = entry.content {
-                self.known.insert((content, how), (read.clone(), now));
-            }
-            all[at] = Some(read);
-        }
-        Ok(all.into_iter().flatten().collect())
+            work();
+        });
+        let Collected { all, failed, .. } = collected.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.map_or_else(|| Ok(all.into_iter().flatten().collect()), Err)
     }
 }
 
-fn learn(
-    snapshot: &dyn Snapshot,
-    files: &[(usize, How)],
-    open: &[usize],
-    target: &Target,
-) -> Result<Vec<Learnt>, Unreadable> {
-    let next = AtomicUsize::new(0);
-    let learnt = Mutex::new(Ok(Vec::with_capacity(open.len())));
-    let work = || {
-        while let Some(at) = open.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
-            let one = learn_one(snapshot, files[at], target);
-            let mut learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner);
-            match (one, &mut *learnt) {
-                (Ok((read, look)), Ok(all)) => all.push(Learnt { at, read, look }),
-                (Err(failed), Ok(_)) => *learnt = Err(failed),
-                (_, Err(_)) => {}
-            }
-            if learnt.is_err() {
-                break;
-            }
+impl Collected<'_> {
+    /// Adds a file. One at a time, so that what many files say is held once from the begin.
+    fn put(&mut self, entry: Entry<'_>, at: usize, how: How, place: usize, learnt: Learnt) {
+        let Learnt { issues, facts, look } = learnt;
+        let contents = &mut *self.contents;
+        if let Some(look) = look {
+            self.memory.learn(at, entry.content, look);
         }
-    };
-    // A thread is not worth a few files.
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    std::thread::scope(|scope| {
-        for _ in 1..cores.min(open.len() / 32) {
-            scope.spawn(work);
+        let Issues { anywhere, as_dag_file, as_module } = &issues;
+        let clean = anywhere.is_empty() && as_dag_file.is_empty() && as_module.is_empty();
+        let read = Read {
+            facts: facts.map_or(At::NOTHING, |facts| contents.packed.put(&facts)),
+            issues: (!clean).then(|| Arc::new(issues)),
+        };
+        if let Some(content) = entry.content {
+            contents.known.insert((content, how), (read.clone(), Asked::Now));
         }
-        work();
-    });
-    learnt.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.all[place] = Some(read);
+    }
 }
 
-fn learn_one(
-    snapshot: &dyn Snapshot,
-    (at, how): (usize, How),
-    target: &Target,
-) -> Result<(Read, Option<Look>), Unreadable> {
-    let too_large = || python::too_large(snapshot.entry(at).size).filter(|_| how == How::Python);
-    if let Some(issue) = too_large() {
-        return Ok((Read::only(vec![issue]), None));
+fn learn(snapshot: &dyn Snapshot, at: usize, how: How, target: &Target) -> Result<Learnt, Unreadable> {
+    let size = snapshot.entry(at).size;
+    if let Some(issue) = python::too_large(size).filter(|_| how == How::Python) {
+        return Ok(Learnt::only(vec![issue]));
     }
-    let bytes = snapshot.read(at)?;
-    Ok((Read::of(how, bytes.as_bytes(), target), Some(Look::at(&bytes))))
+    Ok(Learnt::of(how, &snapshot.read(at)?, target))
 }

@@ -92,6 +92,7 @@ codes! {
     CaseClash "case-clash" Warning "Two names differ in case only.";
     LargeFile "large-file" Warning "A Python file so large that parsing it takes noticeable time.";
     DataSyntax "data-syntax" Warning "A YAML or JSON file that cannot be read.";
+    Archive "archive" Warning "A zip of DAG files that cannot be checked, or not all of it.";
     PythonCommentEncoding "python-comment-encoding" Warning "A byte in a comment that is not of the file's encoding; importers accept it, other tools do not.";
 }
 

@@ -6,6 +6,7 @@
 //!
 //! - [`target`]: which Airflow, on which Python.
 //! - [`discover`]: which files that Airflow would load.
+//! - [`archive`]: what is wrong inside of a zip of DAG files.
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
@@ -14,6 +15,7 @@
 //! - [`command`]: the operator's own check, which the agent runs.
 //! - [`report`]: what is written about it.
 
+pub mod archive;
 pub mod checker;
 pub mod command;
 mod contents;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What a revision is checked for.
     pub target: Target,
+    /// Nobody said which Airflow that is.
+    pub assumed: bool,
     /// The DAGs folder below the repository's top, without a slash at its end; the top is empty.
     pub folder: BString,
     /// A revision that removes more of the DAG files, in percent, is held; 100 = none is.
@@ -61,6 +65,7 @@ impl Default for Settings {
         Settings {
             policy: Policy::Gate,
             target: Target::default(),
+            assumed: false,
             folder: BString::default(),
             max_removed: 50,
             on_rewind: OnRewind::Warn,

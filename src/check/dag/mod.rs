@@ -4,7 +4,6 @@
 //! target, so facts are kept by the file's content. [`issues`] judges the facts of one file for a target, [`tree`] those of all
 //! files together. An error must be sure: whatever hangs on a condition, a loop or a value that cannot be told is none.
 
-pub mod between;
 mod bind;
 mod call;
 pub mod cron;
@@ -17,6 +16,7 @@ mod imports;
 mod invoke;
 mod made;
 mod modules;
+pub mod packed;
 mod place;
 mod reader;
 mod rules;
@@ -26,8 +26,9 @@ pub mod tree;
 mod value;
 mod wire;
 
-pub use between::Between;
 pub use data::{LARGEST_DATA, data_syntax};
 pub use facts::Facts;
+pub use packed::{Between, Packed};
 pub use place::Place;
 pub use rules::{Role, issues};
+pub(super) use tables::is_stdlib;

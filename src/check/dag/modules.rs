@@ -8,7 +8,7 @@ use gix::bstr::{BStr, ByteSlice as _};
 
 use super::super::Snapshot;
 use super::super::snapshot::Kind;
-use super::between::Import;
+use super::packed::Named;
 use super::tables;
 
 /// The modules below a DAGs folder.
@@ -118,9 +118,9 @@ impl<'a> Modules<'a> {
 }
 
 /// The module that an import names, absolutely, as seen from a file below the folder; `None` if it leads out of there.
-pub(super) fn absolute(import: &Import, path: Option<&BStr>) -> Option<String> {
+pub(super) fn absolute(import: &Named, path: Option<&BStr>) -> Option<String> {
     if import.level == 0 {
-        return Some(import.module.to_string());
+        return Some(import.module.clone());
     }
     let text = path?.to_str().ok()?;
     let mut parts: Vec<&str> = text.split('/').collect();

@@ -83,7 +83,7 @@ pub(super) fn instead(module: &str, name: Option<&str>) -> Option<&'static str> 
 }
 
 /// Whether any Python has a top-level module of this name, or of the first part of a dotted one.
-pub(super) fn is_stdlib(symbol: &str) -> bool {
+pub(in crate::check) fn is_stdlib(symbol: &str) -> bool {
     STDLIB.contains_key(symbol.split('.').next().unwrap_or(symbol))
 }
 

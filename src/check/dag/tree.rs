@@ -10,9 +10,9 @@ use super::super::paths::gone;
 use super::super::snapshot::Kind;
 use super::super::target::Target;
 use super::super::{Code, Finding, Issue, Severity, Snapshot};
-use super::between::{Between, Import};
 use super::facts::{Bound, Guard};
 use super::modules::{Modules, absolute, is_installed};
+use super::packed::{Between, Named};
 use super::place::Place;
 use super::tables;
 
@@ -26,7 +26,7 @@ pub struct File<'a> {
     /// The same below the DAGs folder, if it is in there.
     pub below: Option<&'a BStr>,
     /// What it says.
-    pub facts: &'a Between,
+    pub facts: Between<'a>,
     /// Whether Airflow loads it as a DAG file.
     pub loaded: bool,
 }
@@ -35,8 +35,8 @@ pub struct File<'a> {
 pub fn duplicate_dag_ids(files: &[File<'_>]) -> Vec<Finding> {
     let mut all: Vec<(&str, &BStr, Place)> = Vec::new();
     for file in files.iter().filter(|file| file.loaded) {
-        let dags = file.facts.dags.iter().filter(|dag| dag.sure && dag.bound >= Bound::Global);
-        all.extend(dags.filter_map(|dag| Some((dag.id.known()?, file.path, dag.place))));
+        let dags = file.facts.dags().filter(|dag| dag.sure && dag.bound >= Bound::Global);
+        all.extend(dags.filter_map(|dag| Some((dag.id?, file.path, dag.place))));
     }
     all.sort();
     all.dedup_by_key(|(id, path, _)| (*id, *path));
@@ -67,12 +67,13 @@ fn reached_of<'a>(files: &[File<'a>], modules: &Modules<'_>) -> BTreeSet<&'a BSt
         if !found.insert(file.path) {
             continue;
         }
-        for import in file.facts.imports.iter().filter(|import| import.guard == Guard::None) {
-            let Some(module) = absolute(import, file.below) else { continue };
-            if is_installed(&module) || (file.loaded && import.level > 0) {
+        for import in file.facts.imports().filter(|import| import.guard == Guard::None) {
+            let named = import.named;
+            let Some(module) = absolute(named, file.below) else { continue };
+            if is_installed(&module) || (file.loaded && named.level > 0) {
                 continue;
             }
-            let below = import.name.as_ref().map(|name| format!("{module}.{name}"));
+            let below = named.name.as_ref().map(|name| format!("{module}.{name}"));
             let ends = module.match_indices('.').map(|(at, _)| module[..at].to_owned());
             let names: Vec<String> = ends.chain([module.clone()]).chain(below).collect();
             let next = names.iter().filter_map(|name| modules.file(name));
@@ -93,7 +94,7 @@ pub fn missing_modules<'p>(
 ) -> Vec<Finding> {
     let now = snapshot.inside().filter_map(|at| snapshot.below(snapshot.entry(at).path));
     let is_less = gone(published.clone(), now).next().is_some();
-    if !is_less || files.iter().any(|file| file.facts.moves_path) {
+    if !is_less || files.iter().any(|file| file.facts.moves_path()) {
         return Vec::new();
     }
     let (after, before) = (Modules::of_snapshot(snapshot), Modules::of(published));
@@ -101,12 +102,12 @@ pub fn missing_modules<'p>(
     let mut found = Vec::new();
     for file in files.iter().filter(|file| reached.contains(file.path)) {
         let mut told = BTreeSet::new();
-        for import in file.facts.imports.iter().filter(|import| import.guard == Guard::None) {
+        for import in file.facts.imports().filter(|import| import.guard == Guard::None) {
             // Of a DAG file that is an error of its own.
-            if file.loaded && import.level > 0 {
+            if file.loaded && import.named.level > 0 {
                 continue;
             }
-            let Some(module) = missing(import, file.below, &before, &after) else { continue };
+            let Some(module) = missing(import.named, file.below, &before, &after) else { continue };
             if told.insert((import.place.line, module.clone())) {
                 let top = module.split('.').next().unwrap_or_default();
                 let is_whole = before.has_folder(top) && !after.has(top);
@@ -122,12 +123,7 @@ pub fn missing_modules<'p>(
     found
 }
 
-fn missing(
-    import: &Import,
-    path: Option<&BStr>,
-    before: &Modules<'_>,
-    after: &Modules<'_>,
-) -> Option<String> {
+fn missing(import: &Named, path: Option<&BStr>, before: &Modules<'_>, after: &Modules<'_>) -> Option<String> {
     let module = absolute(import, path)?;
     if module.is_empty() || is_installed(&module) {
         return None;
@@ -165,14 +161,15 @@ pub fn shadowed_modules(files: &[File<'_>], snapshot: &dyn Snapshot, target: &Ta
     let mut found = Vec::new();
     for file in files.iter().filter(|_| !shadowed.is_empty()) {
         let mut told = BTreeSet::new();
-        for import in file.facts.imports.iter().filter(|import| import.level == 0) {
-            let top = import.module.split('.').next().unwrap_or_default();
+        for import in file.facts.imports().filter(|import| import.named.level == 0) {
+            let named = import.named;
+            let top = named.module.split('.').next().unwrap_or_default();
             if !shadowed.contains(top) {
                 continue;
             }
-            let below = import.name.as_ref().map(|name| format!("{}.{name}", import.module));
+            let below = named.name.as_ref().map(|name| format!("{}.{name}", named.module));
             // Whoever imports the installed one and means it gets what they want.
-            let meant = [Some(import.module.to_string()), below]
+            let meant = [Some(named.module.clone()), below]
                 .into_iter()
                 .flatten()
                 .find_map(|name| modules.file(&name));

@@ -3,25 +3,28 @@ use gix::bstr::BStr;
 use super::super::super::snapshot::{InMemory, Kind};
 use super::super::super::target::{Airflow, Python};
 use super::super::super::{Code, Finding, Severity, Snapshot as _, Target};
-use super::super::{Between, Facts};
+use super::super::Facts;
+use super::super::packed::{At, Packed};
 use super::{File, case_clashes, duplicate_dag_ids, missing_modules, reached, shadowed_modules, skipped};
 
 /// A revision in memory: its files, and the facts of those that are Python.
 struct World {
     snapshot: InMemory,
-    facts: Vec<(String, Between, bool)>,
+    facts: Vec<(String, At, bool)>,
+    packed: Packed,
 }
 
 impl World {
     /// Files that say `DAG` are loaded.
     fn of(files: &[(&str, &str)]) -> World {
+        let mut packed = Packed::default();
         let python = files.iter().filter(|(path, _)| path.ends_with(".py"));
         let facts = python.map(|(path, text)| {
             let parsed = ruff_python_parser::parse_module(text).unwrap();
-            let facts = Between::of(&Facts::of(parsed.syntax(), text));
+            let facts = packed.put(&Facts::of(parsed.syntax(), text));
             ((*path).to_owned(), facts, text.contains("DAG"))
         });
-        World { facts: facts.collect(), snapshot: InMemory::files(files) }
+        World { facts: facts.collect(), packed, snapshot: InMemory::files(files) }
     }
 
     fn files(&self) -> Vec<File<'_>> {
@@ -29,7 +32,12 @@ impl World {
             .iter()
             .map(|(path, facts, loaded)| {
                 let path = BStr::new(path.as_str());
-                File { path, below: self.snapshot.below(path), facts, loaded: *loaded }
+                File {
+                    path,
+                    below: self.snapshot.below(path),
+                    facts: self.packed.get(*facts),
+                    loaded: *loaded,
+                }
             })
             .collect()
     }

@@ -96,6 +96,11 @@ pub fn discover_with(
     Ok(Discovery { files: dags, findings, is_missing })
 }
 
+/// Whether a target takes bytes for those of a file with DAGs, which it then loads.
+pub(super) fn may_have_dags(bytes: &[u8], target: &Target) -> bool {
+    !target.safe_mode || content::Look::at(bytes).may_have_dags(target)
+}
+
 /// Whether Airflow loads a file that its walk came by.
 fn dag_file(
     snapshot: &dyn Snapshot,

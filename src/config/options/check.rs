@@ -8,11 +8,10 @@ use crate::config::value::Kind;
 pub(super) static CHECK: &[Opt] = &[
     Opt::source("check", Kind::Choice(&["gate", "report", "off"]), "What is done about a revision that would break Airflow")
         .vars(&["DAGSYNC_CHECK"])
-        .default("off")
+        .default("gate")
         .doc("`gate`: a revision with an error that the published one does not have is held back, and what is published stays. \
               `report`: it is published, and the findings are told. Either way a revision that would stop Airflow's parsing \
-              altogether is never published. `off`: git-sync's behaviour, nothing is looked at. It is the default as long as a check costs more memory than a \
-              small sidecar has."),
+              altogether is never published. `off`: git-sync's behaviour, nothing is looked at."),
     Opt::source("check-folder", Kind::Text, "The DAGs folder, relative to the top of the repository")
         .vars(&["DAGSYNC_CHECK_FOLDER"])
         .doc("What Airflow has as its `dags_folder` below the link: the chart's `dags.gitSync.subPath`. The default is the top."),

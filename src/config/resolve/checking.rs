@@ -27,11 +27,12 @@ impl Reader<'_> {
         target.safe_mode = self.view.text("check-safe-mode").and_then(parse_bool).unwrap_or(true);
         Settings {
             policy: match self.view.text("check") {
-                Some("gate") => Policy::Gate,
                 Some("report") => Policy::Report,
-                _ => Policy::Off,
+                Some("off") => Policy::Off,
+                _ => Policy::Gate,
             },
             target,
+            assumed: self.view.get("check-airflow").is_none(),
             folder: self.check_folder(),
             max_removed: self.percent("max-removed-dags", 50),
             on_rewind: match self.view.text("on-rewind") {
