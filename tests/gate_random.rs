@@ -27,7 +27,14 @@ const PUSHES: usize = 8;
 fn run(upstream: &Upstream, name: &str, more: &[&str]) -> (End, Option<String>) {
     let root = upstream.dir.path().join(name);
     let own = [format!("--repo={}", upstream.here().display()), format!("--root={}", root.display())];
-    let always = ["--link=repo", "--ref=main", "--check=gate", "--on-rewind=block", "--one-time"];
+    let always = [
+        "--link=repo",
+        "--ref=main",
+        "--check=gate",
+        "--check-airflow=3.3",
+        "--on-rewind=block",
+        "--one-time",
+    ];
     let args = own.iter().map(String::as_str).chain(always).chain(more.iter().copied());
     // A lock may be let go of a moment after its owner is gone.
     let is_free = || fs::File::open(root.join(".dagsync/lock")).map_or(true, |lock| lock.try_lock().is_ok());

@@ -74,7 +74,11 @@ impl Pass<'_> {
     /// disk do nearly as well.
     fn bring_back(&mut self, objects: &Objects, commit: ObjectId, before: ObjectId) -> Option<Objects> {
         let source = &mut *self.source;
-        if before == commit || source.store.peel_to_commit(objects, &before, "").is_ok() {
+        // A root may have changed to an upstream with ids of another kind.
+        if before == commit
+            || before.kind() != commit.kind()
+            || source.store.peel_to_commit(objects, &before, "").is_ok()
+        {
             return None;
         }
         match source.remote.fetch(&source.store, &[before], &[commit], source.config.depth) {

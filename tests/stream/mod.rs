@@ -234,6 +234,7 @@ impl Pod {
         let launch = Launch::new([
             "--link=repo",
             "--check=gate",
+            "--check-airflow=3.3",
             "--on-rewind=block",
             "--submodules=off",
             "--period=20ms",
