@@ -140,6 +140,8 @@ fn flags_and_variables_in_the_documents_exist() {
         "--on",
         "--only",
         "--quick",
+        "--rounds",
+        "--select",
         "DAGSYNC_BENCH_BINARY",
         // What a check command is given, and what ours takes.
         "DAGSYNC_SOURCE",

@@ -7,7 +7,7 @@ mod support;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dagsync::check::python::compile;
+use dagsync::check::python::{compile, with_room};
 use dagsync::check::target::Python;
 use support::wait::holds_within;
 
@@ -101,6 +101,50 @@ fn a_million_of_anything_neither_kills_nor_stalls() {
         let peak = peak.unwrap_or_else(|| panic!("{text:?}: {said}"));
         println!("{text:?}: {} MiB, {:?}", peak >> 10, started.elapsed());
         assert!(peak < MEMORY, "{text:?}: {peak} KiB");
+    }
+}
+
+/// With room on the stack a short text is parsed before its depth is known.
+#[test]
+fn twelve_thousand_bytes_of_anything_are_answered_alike_with_room_and_without() {
+    for (before, unit, after) in TEXTS {
+        for most in [250, 11_900] {
+            let text = [before, &*unit.repeat(most / unit.len()), after].concat();
+            let compiled = || compile(text.as_bytes(), Python { minor: 13 }, |tree, _| tree.body.len());
+            let started = Instant::now();
+            let with = with_room(compiled);
+            let took = started.elapsed();
+            assert!(took < PATIENCE, "{took:?}: {most} bytes of {unit:?}");
+            // Here a thread has two mebibytes.
+            assert_eq!(with, compiled(), "{most} bytes of {unit:?}");
+        }
+    }
+}
+
+/// Whole texts, in which only the depth is wrong: the parser has nothing to say.
+#[test]
+fn what_is_nested_too_deeply_and_otherwise_well_is_refused_with_room_and_without() {
+    let brackets = |levels: usize| format!("x = {}1{}\n", "[".repeat(levels), "]".repeat(levels));
+    let indented = |levels: usize| {
+        let mut text: String = (0..levels).map(|level| format!("{}if a:\n", " ".repeat(level))).collect();
+        text += &format!("{}pass\n", " ".repeat(levels));
+        text
+    };
+    let strings = |levels: usize| format!("{}1{}\n", "f'{".repeat(levels), "}'".repeat(levels));
+    for (most, text, refusal) in [
+        (200, &brackets as &dyn Fn(usize) -> String, "too many nested parentheses"),
+        (99, &indented, "too many levels of indentation"),
+        (149, &strings, "f-string: too many nested f-strings"),
+    ] {
+        for (levels, refused) in [(most, false), (most + 1, true)] {
+            let text = text(levels);
+            let compiled = || compile(text.as_bytes(), Python { minor: 13 }, |tree, _| tree.body.len());
+            let (issues, looked) = with_room(compiled);
+            assert_eq!((issues.clone(), looked), compiled(), "{levels}: {refusal}");
+            let said = issues.last().map(|issue| &*issue.message);
+            assert_eq!(said, refused.then_some(refusal), "{levels}: {issues:?}");
+            assert_eq!(looked.is_none(), refused, "{levels}: {refusal}");
+        }
     }
 }
 

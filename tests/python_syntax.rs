@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use dagsync::check::python::compile;
+use dagsync::check::python::{compile, with_room};
 use dagsync::check::target::Python;
 use dagsync::check::{Code, Severity};
 use serde::Deserialize;
@@ -19,7 +19,10 @@ use support::process::unproven;
 
 /// What is wrong with a source, in one line, or nothing.
 fn refusal(source: &[u8], minor: u8) -> Option<String> {
-    let (issues, _) = compile(source, Python { minor }, |_, _| ());
+    let compiled = || compile(source, Python { minor }, |_, _| ());
+    let (issues, looked) = compiled();
+    // With room on the stack the order of questions is another one.
+    assert_eq!(with_room(compiled), (issues.clone(), looked), "{:.200}", source.escape_ascii());
     let error = issues.into_iter().find(|issue| issue.code.severity() >= Severity::Error)?;
     Some(format!("{}:{}: {}", error.line, error.column, error.message))
 }
@@ -391,6 +394,24 @@ fn an_issue_is_at_its_line_and_column_in_characters() {
     assert_eq!((issues[0].code, issues[0].column, looked), (Code::PythonCommentEncoding, 12, Some(1)));
     let (issues, looked) = compile(b"x = 'caf\xe9'\n", Python::DEFAULT, |tree, _| tree.body.len());
     assert_eq!((issues[0].code, issues[0].line, looked), (Code::PythonEncoding, 1, None));
+}
+
+#[test]
+fn a_name_that_comes_twice_is_told_among_few_and_among_many() {
+    for count in [2, 16, 17, 60] {
+        let names: Vec<String> = (0..count).map(|at| format!("name_{at}")).collect();
+        for (before, after) in [("def f(", "): pass\n"), ("f(", "=1)\n")] {
+            let between = if after.starts_with('=') { "=1, " } else { ", " };
+            let text = |names: &[String]| [before, &names.join(between), after].concat();
+            assert_eq!(refusal(text(&names).as_bytes(), 12), None, "{before} {count}");
+            for twice in 0..count - 1 {
+                let mut names = names.clone();
+                names[count - 1] = names[twice].clone();
+                let refused = refusal(text(&names).as_bytes(), 12).expect("a refusal");
+                assert!(refused.contains(&format!("name_{twice}")), "{refused}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use crate::cold::{number, published, stages_of};
 use crate::cost::{self, Cost, cpu_ever, while_watching, written_by};
-use crate::report::{Bar, Report, Series};
+use crate::report::{Bar, Report};
 use crate::repositories::Served;
+use crate::series::Series;
 use crate::support::Agent;
 use crate::world::World;
 

@@ -1,8 +1,9 @@
 //! The first sync: an empty root, a repository, a link. git's counterpart is `git clone --depth 1`.
 
 use crate::cost::{self, Cost};
-use crate::report::{Bar, Report, Series};
+use crate::report::{Bar, Report};
 use crate::repositories::Served;
+use crate::series::Series;
 use crate::world::World;
 
 pub fn run(world: &World, served: &Served, report: &mut Report) {

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::change::{Ours, Theirs};
 use crate::cost::Cost;
-use crate::report::{Report, Series};
+use crate::report::Report;
 use crate::repositories::Shape;
+use crate::series::Series;
 use crate::world::World;
 
 /// Passes at either end that are compared.

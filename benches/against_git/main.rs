@@ -25,6 +25,7 @@ mod growth;
 mod poll;
 mod report;
 mod repositories;
+mod series;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod world;

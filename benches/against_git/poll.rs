@@ -5,7 +5,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::cost::{self, anon_of, cpu_of};
-use crate::report::{Bar, Report, Series};
+use crate::report::{Bar, Report};
+use crate::series::Series;
 use crate::support::client::trusting;
 use crate::support::{Agent, GitServer, Repo};
 use crate::world::World;

@@ -22,12 +22,19 @@ const MEMBERS: usize = 10_000;
 const MEMBER: u64 = 10 << 20;
 /// What all that are looked at may inflate to. Members may share their bytes, so the size of the zip bounds nothing.
 const INFLATED: u64 = 32 << 20;
+/// A larger zip is not read: all of it would be held.
+const LARGEST: u64 = 16 << 20;
 /// So many issues of a zip are told.
 const TOLD: usize = 100;
 /// What begins each entry of the list of members.
 const ENTRY: &[u8] = b"PK\x01\x02";
 /// So many characters of a member's name are told.
 const NAME: usize = 120;
+
+/// What is said of a zip of so many bytes if that is too much to be read.
+pub fn too_large(bytes: u64) -> Option<Issue> {
+    (bytes > LARGEST).then(|| unread(format!("more than {} MiB", LARGEST >> 20)))
+}
 
 /// What is wrong in a zip, for this target. Issues are about the zip as a whole; their messages begin with the member's name and
 /// line.

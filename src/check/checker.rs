@@ -101,12 +101,14 @@ impl Checker {
         let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
         let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
         let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
-        // A link may lead out of the folder.
-        let beyond: BTreeSet<usize> =
-            discovery.files.iter().map(|file| file.entry).filter(|at| !inside.contains(at)).collect();
-        let beyond: Vec<(usize, How)> = beyond.into_iter().filter_map(to_read).collect();
-        read.extend(self.contents.read(snapshot, &beyond, &target, &mut self.memory)?);
-        files.extend(beyond);
+        // A link may lead out of the folder, and what is a zip only discovery knows.
+        let more: BTreeSet<(usize, bool)> =
+            discovery.files.iter().map(|file| (file.entry, file.zip)).collect();
+        let more = more.into_iter().filter(|(at, is_zip)| *is_zip || !inside.contains(at));
+        let more = more.filter_map(|(at, is_zip)| if is_zip { Some((at, How::Zip)) } else { to_read(at) });
+        let more: Vec<(usize, How)> = more.collect();
+        read.extend(self.contents.read(snapshot, &more, &target, &mut self.memory)?);
+        files.extend(more);
 
         let mut is_loaded = vec![false; snapshot.len()];
         discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
@@ -331,6 +333,17 @@ mod tests {
         }
         let verdict = check(&mut checker, &Torn(broken, false), None);
         assert!(matches!(verdict, Some(Verdict::Reject { because: "error", .. })), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_is_in_a_zip_holds_a_revision_back() {
+        // One stored member, `a.py`: DAG, airflow, and a mistake.
+        let zip: &[u8] = include_bytes!("../../tests/data/broken-dag.zip");
+        let files = InMemory::new([("z.zip", Kind::File, zip)]);
+        let mut checker = Checker::new(Settings::default());
+        let verdict = check(&mut checker, &files, None);
+        let Some(Verdict::Reject { because: "error", reason }) = verdict else { panic!("{verdict:?}") };
+        assert!(reason.starts_with("z.zip: a.py:2"), "{reason}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::dag::packed::{At, Between, Packed};
 use super::dag::{self, Facts, Role};
 use super::discover::{Look, Memory};
 use super::snapshot::{Content, Entry, Kind, Unreadable};
-use super::{Issue, Severity, Snapshot, Target, python};
+use super::{Issue, Severity, Snapshot, Target, archive, python};
 
 /// What the content of a file decides: what others have to know of it, and what is wrong with it, which nearly always is nothing.
 #[derive(Debug, Clone)]
@@ -46,10 +46,12 @@ pub(super) enum How {
     Python,
     Yaml,
     Json,
+    /// A zip of DAG files, which only discovery knows.
+    Zip,
 }
 
 impl How {
-    /// `None` if nothing is to be found in it.
+    /// By a name's ending; `None` if nothing is to be found in it.
     pub(super) fn of(entry: Entry<'_>) -> Option<How> {
         let is = |ending: &str| entry.path.ends_with(ending.as_bytes());
         let how = match () {
@@ -61,10 +63,10 @@ impl How {
         (entry.kind == Kind::File && entry.size <= how.most()).then_some(how)
     }
 
-    /// In bytes. What is larger is not held; of Python that is an error, which needs no more than the size.
+    /// In bytes. What is larger is not held; of Python and of zips that is an issue, which needs no more than the size.
     fn most(self) -> u64 {
         match self {
-            How::Python => u64::MAX,
+            How::Python | How::Zip => u64::MAX,
             How::Yaml | How::Json => dag::LARGEST_DATA as u64,
         }
     }
@@ -86,6 +88,7 @@ impl Learnt {
             How::Python => Learnt::of_python(bytes, target),
             How::Yaml => data(b".yaml"),
             How::Json => data(b".json"),
+            How::Zip => Learnt::only(archive::look(bytes, target)),
         };
         Learnt { look, ..learnt }
     }
@@ -185,9 +188,11 @@ impl Contents {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         std::thread::scope(|scope| {
             for _ in 1..cores.min(open.len() / 32) {
-                scope.spawn(work);
+                scope.spawn(|| python::with_room(work));
             }
-            work();
+            if !open.is_empty() {
+                python::with_room(work);
+            }
         });
         let Collected { all, failed, .. } = collected.into_inner().unwrap_or_else(PoisonError::into_inner);
         failed.map_or_else(|| Ok(all.into_iter().flatten().collect()), Err)
@@ -217,7 +222,12 @@ impl Collected<'_> {
 
 fn learn(snapshot: &dyn Snapshot, at: usize, how: How, target: &Target) -> Result<Learnt, Unreadable> {
     let size = snapshot.entry(at).size;
-    if let Some(issue) = python::too_large(size).filter(|_| how == How::Python) {
+    let too_large = match how {
+        How::Python => python::too_large(size),
+        How::Zip => archive::too_large(size),
+        How::Yaml | How::Json => None,
+    };
+    if let Some(issue) = too_large {
         return Ok(Learnt::only(vec![issue]));
     }
     Ok(Learnt::of(how, &snapshot.read(at)?, target))

@@ -3,6 +3,7 @@
 //! A name that begins with `bad_` is called wrong by us and by Airflow, `missed_` by Airflow only, any other by nobody.
 
 mod files;
+pub mod programs;
 
 use files::FILES;
 
@@ -10,6 +11,23 @@ const HEAD: &str = "from airflow.sdk import DAG, task, dag, task_group, TaskGrou
                     teardown\nfrom airflow.providers.standard.operators.empty import EmptyOperator\n\
                     from airflow.providers.standard.operators.python import PythonOperator\n\
                     from airflow.providers.standard.operators.bash import BashOperator\n";
+
+/// Files that load, in all the styles that people have; below the usual imports, each after its name.
+const WORKING: &str = include_str!("working.txt");
+
+/// Files that do not load and that we must see.
+const BROKEN: &str = include_str!("broken.txt");
+
+/// The first line of a file that needs a process of its own, as it changes Airflow.
+const ALONE: &str = "# in a process of its own\n";
+
+fn of_text(text: &'static str, prefix: &'static str) -> impl Iterator<Item = (String, String)> {
+    text.split("### ").skip(1).map(move |part| {
+        let (name, body) = part.split_once('\n').unwrap();
+        let alone = if body.starts_with("# alone") { ALONE } else { "" };
+        (format!("{prefix}_{name}"), format!("{alone}{HEAD}{body}"))
+    })
+}
 
 /// Below `with DAG("d"):`.
 const IN_DAG: &[(&str, &str)] = &[
@@ -274,6 +292,10 @@ pub fn all() -> Vec<(String, String)> {
     for (name, text) in FILES {
         all.push(((*name).to_owned(), format!("{HEAD}{text}\n")));
     }
+    all.extend(of_text(WORKING, "works"));
+    all.extend(of_text(BROKEN, "bad_still"));
+    let names: std::collections::BTreeSet<&String> = all.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), all.len(), "each has a name of its own");
     all
 }
 

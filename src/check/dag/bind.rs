@@ -2,14 +2,18 @@
 
 use std::rc::Rc;
 
-use super::super::python::ast::{self, Expr};
+use super::super::python::ast::{self, Expr, Stmt};
+use super::call::Given;
 use super::facts::Bound;
 use super::reader::Reader;
-use super::value::{Function, Value};
+use super::scan::Change;
+use super::symbols;
+use super::value::{Function, Kind, Value};
 
 impl<'a> Reader<'a> {
     pub(super) fn import(&mut self, import: &'a ast::StmtImport) {
         for alias in &import.names {
+            self.beside(alias);
             let module = alias.name.as_str();
             let (name, symbol) = match &alias.asname {
                 Some(name) => (name.as_str(), module),
@@ -26,11 +30,10 @@ impl<'a> Reader<'a> {
         let module = import.module.as_ref().map_or("", |module| module.as_str());
         for alias in &import.names {
             if alias.name.as_str() == "*" {
-                // Any name may be another one from here on.
-                self.lost = true;
-                self.more_dags = true;
+                self.lose(Change::Names);
                 continue;
             }
+            self.beside(alias);
             self.moves_path |= module == "sys" && alias.name.as_str() == "path";
             let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
             let value = match import.level {
@@ -42,16 +45,68 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn define(&mut self, def: &'a ast::StmtFunctionDef) {
+        for parameter in def.parameters.iter_non_variadic_params() {
+            if let Some(default) = &parameter.default
+                && !default.is_literal_expr()
+            {
+                let value = self.eval(default);
+                self.draft_loose(&value);
+            }
+        }
         let kind = self.decorated(def);
+        // What a task does is done when it runs. Of any other function somebody may call it as soon as it is there.
+        if !matches!(kind, Some(Kind::Task(_))) {
+            let change = self.scan.within(def);
+            self.lose(change);
+        }
         let value = match kind {
             Some(kind) => Value::Function(Rc::new(Function { def, kind, home: self.names.here() })),
             None => {
                 // `@asset` makes a DAG, and who knows who else.
-                self.more_dags |= self.names.in_module();
+                self.more_dags = true;
+                self.leaked = true;
                 Value::Unknown
             }
         };
         self.names.set(def.name.as_str(), value);
+    }
+
+    /// A class of the file: its body is run here, and its methods at any time.
+    pub(super) fn class(&mut self, class: &'a ast::StmtClassDef) {
+        for decorator in &class.decorator_list {
+            let value = self.eval(&decorator.expression);
+            self.draft_loose(&value);
+        }
+        if let Some(arguments) = &class.arguments {
+            for value in arguments.args.iter().chain(arguments.keywords.iter().map(|keyword| &keyword.value))
+            {
+                let value = self.eval(value);
+                self.draft_loose(&value);
+            }
+        }
+        let change = self.scan.within(class);
+        self.lose(change);
+        self.leaked = true;
+        for statement in &class.body {
+            // Its names hide those around it: what is made here is not sure.
+            match statement {
+                Stmt::FunctionDef(def) => {
+                    let plain = |it: &ast::Decorator| !it.expression.is_call_expr();
+                    if !def.decorator_list.iter().all(plain) {
+                        self.unfollowed();
+                    }
+                }
+                Stmt::Assign(ast::StmtAssign { value, .. })
+                | Stmt::AnnAssign(ast::StmtAnnAssign { value: Some(value), .. })
+                | Stmt::Expr(ast::StmtExpr { value, .. }) => {
+                    let value = self.maybe(value);
+                    self.draft_loose(&value);
+                }
+                Stmt::Pass(_) | Stmt::AnnAssign(_) => {}
+                _ => drop(self.stranger(&Given::default())),
+            }
+        }
+        self.names.set(class.name.as_str(), Value::Unknown);
     }
 
     /// The names that a pattern may give a value.
@@ -88,16 +143,20 @@ impl<'a> Reader<'a> {
     pub(super) fn bind(&mut self, target: &'a Expr, value: Value<'a>) {
         match target {
             Expr::Name(name) => {
-                if self.names.in_module() {
-                    self.draft.keep(&value, Bound::Global);
+                if self.names.is_of_module(name.id.as_str()) {
+                    // What may not be kept is kept perhaps.
+                    let bound = if self.sure() { Bound::Global } else { Bound::Perhaps };
+                    self.draft.keep(&value, bound);
                 }
                 self.names.set(name.id.as_str(), value);
             }
             Expr::Tuple(ast::ExprTuple { elts, .. }) | Expr::List(ast::ExprList { elts, .. }) => {
-                let values = match value {
-                    Value::List(values) if values.len() == elts.len() => Some(values),
-                    other => {
-                        self.draft.keep(&other, Bound::Perhaps);
+                let values = match value.sequence() {
+                    Some(values) if values.len() == elts.len() && !elts.iter().any(Expr::is_starred_expr) => {
+                        Some(values.to_vec())
+                    }
+                    _ => {
+                        self.draft_loose(&value);
                         None
                     }
                 };
@@ -107,31 +166,31 @@ impl<'a> Reader<'a> {
                 }
             }
             Expr::Starred(starred) => self.bind(&starred.value, Value::Unknown),
-            Expr::Attribute(_) | Expr::Subscript(_) => {
-                // `globals()[name] = dag`, and whoever else may keep it.
-                self.draft.keep(&value, Bound::Perhaps);
-                if let Expr::Attribute(_) = target {
-                    self.eval(target);
-                }
-                if let Expr::Subscript(subscript) = target {
-                    self.eval(&subscript.value);
-                    self.eval(&subscript.slice);
-                    if is_globals(&subscript.value) {
-                        self.more_dags = true;
-                    }
-                    if let Expr::Name(name) = &*subscript.value
-                        && matches!(self.names.get(name.id.as_str()), Value::List(_) | Value::Dict(_))
+            Expr::Attribute(attribute) => {
+                // Whoever has the object has the value now.
+                self.draft_loose(&value);
+                self.beside(attribute);
+                match self.eval(&attribute.value) {
+                    object @ (Value::Dag(_) | Value::Task(_) | Value::Group(_) | Value::Partial(_))
+                        if !symbols::is_cosmetic(attribute.attr.as_str()) =>
                     {
-                        self.names.set(name.id.as_str(), Value::Unknown);
+                        self.draft_loose(&object);
+                        self.hand_out(&object);
                     }
+                    Value::Symbol(symbol) if symbol.split('.').next() == Some("airflow") => {
+                        self.lose(Change::Objects);
+                    }
+                    _ => {}
                 }
+            }
+            Expr::Subscript(subscript) => {
+                // `globals()[name] = dag`, and whoever else may keep it.
+                self.draft_loose(&value);
+                let object = self.eval(&subscript.value);
+                self.eval(&subscript.slice);
+                self.draft_loose(&object);
             }
             _ => {}
         }
     }
-}
-
-fn is_globals(value: &Expr) -> bool {
-    let Expr::Call(call) = value else { return false };
-    matches!(&*call.func, Expr::Name(name) if matches!(name.id.as_str(), "globals" | "vars" | "locals"))
 }

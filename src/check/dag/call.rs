@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::super::python::ast::{self, Expr};
-use super::facts::{Argument, Call, Id, Task};
+use super::facts::{Argument, Bound, Call, Id, Known, Task};
 use super::place::Place;
 use super::reader::Reader;
 use super::symbols;
@@ -28,10 +28,17 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn arguments(&self) -> Vec<Argument> {
-        let argument = |name: Option<&str>, place: Place, value: &Value<'a>| Argument {
-            name: name.map(str::to_owned),
-            place,
-            value: value.known(),
+        let argument = |name: Option<&str>, place: Place, value: &Value<'a>| {
+            // Nobody asks for more than these, and a list may be given to thousands of tasks.
+            let asked = match name {
+                None => !value.has_items(),
+                Some("dag_id" | "task_id" | "start_date" | "schedule" | "schedule_interval") => {
+                    !value.has_items()
+                }
+                Some(name) => matches!(name, "tags" | "default_args") && value.is_small(),
+            };
+            let value = if asked { value.known() } else { Known::Other };
+            Argument { name: name.map(str::to_owned), place, value }
         };
         let positional = self.positional.iter().map(|(place, value)| argument(None, *place, value));
         positional
@@ -50,6 +57,7 @@ impl<'a> Reader<'a> {
         if let Expr::Attribute(attribute) = &*call.func {
             let object = self.eval(&attribute.value);
             if !matches!(object, Value::Symbol(_)) {
+                self.beside(attribute);
                 return self.method(call, attribute, object);
             }
         }
@@ -61,9 +69,17 @@ impl<'a> Reader<'a> {
             Value::Unbound if matches!(&*call.func, Expr::Name(name) if symbols::is_harmless(name.id.as_str())) =>
             {
                 let given = self.given(call);
-                // A list of tasks may be made of another one.
+                let looks = matches!(&*call.func, Expr::Name(name) if symbols::only_looks(name.id.as_str()));
                 for value in given.values() {
-                    self.draft_loose(value);
+                    if looks {
+                        self.draft.keep(value, Bound::Perhaps);
+                    } else {
+                        // A list of tasks may be made of another one, and an attribute reached by its name.
+                        self.draft_loose(value);
+                        let reaches =
+                            matches!(&*call.func, Expr::Name(name) if name.id.as_str() == "getattr");
+                        self.hand_out_all(value, reaches || self.leaked);
+                    }
                 }
                 given.values().find_map(moving).unwrap_or(Value::Unknown)
             }
@@ -72,10 +88,6 @@ impl<'a> Reader<'a> {
                 let given = self.given(call);
                 if custom && given.get("task_id").is_some() {
                     return self.make_task("", &given, place, false);
-                }
-                if matches!(&*call.func, Expr::Name(name) if matches!(name.id.as_str(), "exec" | "eval")) {
-                    // Any name may be another one from here on.
-                    self.lost = true;
                 }
                 self.stranger(&given)
             }
@@ -106,12 +118,40 @@ impl<'a> Reader<'a> {
     pub(super) fn stranger(&mut self, given: &Given<'a>) -> Value<'a> {
         for value in given.values() {
             self.draft_loose(value);
+            self.hand_out(value);
         }
+        self.unfollowed();
+        self.more_dags = true;
+        given.values().find_map(moving).unwrap_or(Value::Unknown)
+    }
+
+    /// Something is run that is not read: it may add to the DAG around it, and to others if it can call what is in the file.
+    pub(super) fn unfollowed(&mut self) {
         if let Some(context) = self.contexts.last() {
             self.draft.blur(context.dag);
         }
-        self.more_dags = true;
-        given.values().find_map(moving).unwrap_or(Value::Unknown)
+        if self.leaked {
+            self.draft.blur_all();
+        }
+    }
+
+    /// Somebody has the DAGs of a value, and may give them another id or schedule.
+    pub(super) fn hand_out(&mut self, value: &Value<'a>) {
+        self.hand_out_all(value, self.leaked);
+    }
+
+    fn hand_out_all(&mut self, value: &Value<'a>, tasks: bool) {
+        let draft = &mut self.draft;
+        value.each(&mut |value| match value {
+            Value::Dag(dag) => draft.hand_out(*dag),
+            // The file's own code may do more to a task than set what it waits for.
+            Value::Task(task) if tasks => {
+                if let Some(dag) = draft.tasks[*task].dag {
+                    draft.rewire(dag);
+                }
+            }
+            _ => {}
+        });
     }
 
     fn call_symbol(&mut self, symbol: &Rc<str>, call: &'a ast::ExprCall, place: Place) -> Value<'a> {
@@ -134,7 +174,8 @@ impl<'a> Reader<'a> {
         if let Some(wiring) = symbols::wiring(symbol) {
             let values: Vec<Value<'a>> = given.values().cloned().collect();
             if given.open {
-                return self.stranger(&given);
+                values.iter().for_each(|value| self.draft_loose(value));
+                return Value::Unknown;
             }
             self.wired(wiring, &values, place);
             return Value::None;
@@ -213,12 +254,18 @@ impl<'a> Reader<'a> {
                 Value::Task(self.draft.task(dag, group, task))
             }
             (Value::List(_) | Value::Dict(_), _) => {
-                // It may be another list now.
                 given.values().for_each(|value| self.draft_loose(value));
-                if let Expr::Name(name) = &*attribute.value {
-                    self.names.set(name.id.as_str(), Value::Unknown);
+                if symbols::only_reads(name) {
+                    self.draft_items(&object);
+                } else {
+                    // It may be another list now.
+                    self.draft_loose(&object);
                 }
                 Value::Unknown
+            }
+            (Value::Function(function), _) => {
+                self.bared(&function.clone());
+                self.stranger(&given)
             }
             (Value::Text(_) | Value::Moving(_), _) => {
                 let moving = given.values().find_map(moving);

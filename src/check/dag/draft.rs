@@ -9,6 +9,9 @@ use super::value::Value;
 /// More dependencies than this are not followed.
 const EDGES: usize = 50_000;
 
+/// Beyond so many looks at tasks and dependencies the ends of groups are not known.
+const LOOKS: usize = 2_000_000;
+
 /// A task that may not have a DAG yet.
 pub(super) struct TaskDraft {
     pub(super) dag: Option<usize>,
@@ -40,6 +43,14 @@ pub(super) struct Draft {
     highest: HashMap<(usize, String), u32>,
     /// The DAGs that have been a module's global.
     kept: Vec<usize>,
+    /// The DAGs that somebody may have changed.
+    handed: HashSet<usize>,
+    /// The DAGs of which somebody may have taken dependencies away.
+    rewired: HashSet<usize>,
+    /// There may be tasks that are not known in all DAGs before this one.
+    blurred: usize,
+    /// How many tasks and edges were looked at to find the ends of groups.
+    looked: usize,
 }
 
 impl Draft {
@@ -50,10 +61,11 @@ impl Draft {
     }
 
     /// A DAG's `with` block begins, which registers it unless it is told not to.
-    pub(super) fn enter(&mut self, dag: usize) {
+    pub(super) fn enter(&mut self, dag: usize, sure: bool) {
         let dag = &mut self.dags[dag];
         let named = dag.arguments.iter().find(|argument| argument.name.as_deref() == Some("auto_register"));
-        dag.bound = dag.bound.max(if named.is_none() && !dag.open { Bound::With } else { Bound::Perhaps });
+        dag.bound =
+            dag.bound.max(if sure && named.is_none() && !dag.open { Bound::With } else { Bound::Perhaps });
     }
 
     /// Something keeps all DAGs of a value.
@@ -72,14 +84,26 @@ impl Draft {
     }
 
     /// At the file's end: a global that is surely another DAG by now has not kept the first one.
-    pub(super) fn settle<'v, 'a: 'v>(&mut self, names: impl Iterator<Item = &'v Value<'a>>) {
+    ///
+    /// With `lost` names any of them may be another one; `tampered` means that any DAG may be.
+    pub(super) fn settle<'v, 'a: 'v>(
+        &mut self,
+        names: impl Iterator<Item = &'v Value<'a>>,
+        lost: bool,
+        tampered: bool,
+    ) {
         let mut held = HashSet::new();
-        let mut unknown = false;
+        let mut unknown = lost;
         for value in names {
             match value {
                 Value::Dag(dag) => drop(held.insert(*dag)),
                 Value::Unknown => unknown = true,
                 _ => {}
+            }
+        }
+        for (at, dag) in self.dags.iter_mut().enumerate() {
+            if tampered || self.handed.contains(&at) || (lost && dag.bound == Bound::Global) {
+                dag.bound = dag.bound.min(Bound::Perhaps);
             }
         }
         for dag in std::mem::take(&mut self.kept) {
@@ -96,6 +120,26 @@ impl Draft {
         if let Some(dag) = dag {
             self.dags[dag].opaque = true;
         }
+    }
+
+    /// The same of every DAG that there is.
+    pub(super) fn blur_all(&mut self) {
+        self.blurred = self.dags.len();
+    }
+
+    fn is_opaque(&self, dag: usize) -> bool {
+        dag < self.blurred || self.dags[dag].opaque
+    }
+
+    /// Somebody has it who may change its id or its schedule.
+    pub(super) fn hand_out(&mut self, dag: usize) {
+        self.handed.insert(dag);
+        self.dags[dag].bound = self.dags[dag].bound.max(Bound::Perhaps);
+    }
+
+    /// Somebody has a task of it who may do anything with what it waits for.
+    pub(super) fn rewire(&mut self, dag: usize) {
+        self.rewired.insert(dag);
     }
 
     /// What a group puts before an id.
@@ -116,7 +160,7 @@ impl Draft {
         if !self.used.contains(&(dag, id.clone())) {
             return Id::Known(id);
         }
-        if self.dags[dag].opaque {
+        if self.is_opaque(dag) {
             return Id::Dynamic;
         }
         let base = match id.rsplit_once("__") {
@@ -204,9 +248,10 @@ impl Draft {
     }
 
     /// The tasks of a group that nothing in it waits for, or that wait for nothing in it; `None` if that is not sure.
-    pub(super) fn ends(&self, group: usize, last: bool) -> Option<Vec<usize>> {
+    pub(super) fn ends(&mut self, group: usize, last: bool) -> Option<Vec<usize>> {
         let dag = self.groups[group].dag?;
-        if self.dags[dag].opaque || !self.groups[group].group.sure {
+        self.looked += self.tasks.len() + self.edges.len();
+        if self.looked > LOOKS || self.is_opaque(dag) || !self.groups[group].group.sure {
             return None;
         }
         let members: BTreeSet<usize> =
@@ -236,6 +281,8 @@ impl Draft {
 
     /// The DAGs as facts.
     pub(super) fn finish(mut self) -> Vec<Dag> {
+        let blurred = self.blurred.min(self.dags.len());
+        self.dags[..blurred].iter_mut().for_each(|dag| dag.opaque = true);
         let mut indices: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (at, draft) in self.tasks.into_iter().enumerate() {
             let Some(dag) = draft.dag else { continue };
@@ -252,6 +299,7 @@ impl Draft {
                 continue;
             };
             if dag == other {
+                let sure = sure && !self.rewired.contains(dag);
                 self.dags[*dag].edges.push(Edge { from: *from, to: *to, place, sure });
             }
         }

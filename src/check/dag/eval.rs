@@ -2,7 +2,7 @@
 
 use super::super::python::ast::{self, Expr, Operator};
 use super::reader::Reader;
-use super::value::{Kind, Value};
+use super::value::{Function, Kind, Shape, Value};
 
 impl<'a> Reader<'a> {
     /// What an expression gives; what is called in it is called.
@@ -16,13 +16,16 @@ impl<'a> Reader<'a> {
             Expr::BooleanLiteral(value) => Value::Bool(value.value),
             Expr::NoneLiteral(_) => Value::None,
             Expr::FString(text) => self.f_string(text),
-            Expr::Name(name) => self.names.get(name.id.as_str()),
+            Expr::Name(name) => {
+                self.beside(name);
+                self.names.get(name.id.as_str())
+            }
             Expr::Attribute(attribute) => self.attribute(attribute),
             Expr::Call(call) => self.call(call),
             Expr::BinOp(binary) => self.binary(binary),
-            Expr::List(ast::ExprList { elts, .. })
-            | Expr::Tuple(ast::ExprTuple { elts, .. })
-            | Expr::Set(ast::ExprSet { elts, .. }) => self.list(elts),
+            Expr::List(list) => self.list(Shape::List, &list.elts),
+            Expr::Tuple(tuple) => self.list(Shape::Tuple, &tuple.elts),
+            Expr::Set(set) => self.list(Shape::Set, &set.elts),
             Expr::Dict(dict) => self.dict(dict),
             Expr::Subscript(subscript) => self.subscript(subscript),
             Expr::Named(named) => {
@@ -32,31 +35,43 @@ impl<'a> Reader<'a> {
             }
             Expr::If(choice) => {
                 self.eval(&choice.test);
-                let (one, other) =
-                    self.perhaps(|reader| (reader.eval(&choice.body), reader.eval(&choice.orelse)));
+                let mut branches = Vec::new();
+                let mut either = |reader: &mut Self, choice: &'a Expr| {
+                    let mark = reader.names.begin();
+                    let value = reader.perhaps(|reader| reader.eval(choice));
+                    branches.push(reader.names.end(mark));
+                    value
+                };
+                let (one, other) = (either(self, &choice.body), either(self, &choice.orelse));
+                self.names.join(branches, false);
                 self.draft_loose(&one);
                 self.draft_loose(&other);
                 one.or(other)
             }
             Expr::BoolOp(choice) => {
                 for (at, value) in choice.values.iter().enumerate() {
-                    let value =
-                        if at == 0 { self.eval(value) } else { self.perhaps(|reader| reader.eval(value)) };
+                    let value = if at == 0 { self.eval(value) } else { self.maybe(value) };
                     self.draft_loose(&value);
                 }
                 Value::Unknown
             }
             Expr::Compare(compare) => {
                 self.eval(&compare.left);
-                for other in &compare.comparators {
-                    self.eval(other);
+                for (at, other) in compare.comparators.iter().enumerate() {
+                    if at == 0 {
+                        self.eval(other)
+                    } else {
+                        self.maybe(other)
+                    };
                 }
                 Value::Unknown
             }
-            Expr::UnaryOp(unary) => {
-                self.eval(&unary.operand);
-                Value::Unknown
-            }
+            Expr::UnaryOp(unary) => match (unary.op, self.eval(&unary.operand)) {
+                (ast::UnaryOp::USub, Value::Number(number)) => {
+                    number.checked_neg().map_or(Value::Unknown, Value::Number)
+                }
+                _ => Value::Unknown,
+            },
             Expr::ListComp(each) => self.comprehension(&each.generators, &[&each.elt]),
             Expr::SetComp(each) => self.comprehension(&each.generators, &[&each.elt]),
             Expr::Generator(each) => self.comprehension(&each.generators, &[&each.elt]),
@@ -73,17 +88,58 @@ impl<'a> Reader<'a> {
                 self.eval(&inner.value);
                 Value::Unknown
             }
+            Expr::Lambda(lambda) => {
+                for parameter in lambda.parameters.iter().flat_map(|it| it.iter_non_variadic_params()) {
+                    if let Some(default) = &parameter.default {
+                        let value = self.eval(default);
+                        self.draft_loose(&value);
+                    }
+                }
+                let change = self.scan.within(lambda);
+                self.lose(change);
+                self.leaked |= !lambda.body.is_literal_expr();
+                Value::Unknown
+            }
+            Expr::Slice(slice) => {
+                for part in [&slice.lower, &slice.upper, &slice.step].into_iter().flatten() {
+                    self.eval(part);
+                }
+                Value::Unknown
+            }
+            Expr::Yield(given) => {
+                if let Some(value) = &given.value {
+                    let value = self.eval(value);
+                    self.draft_loose(&value);
+                }
+                Value::Unknown
+            }
             _ => Value::Unknown,
         }
     }
 
+    /// Something is done with what is in a list that is not followed, but not with the list.
+    pub(super) fn draft_items(&mut self, value: &Value<'a>) {
+        if !value.has_items() {
+            return self.draft_loose(value);
+        }
+        value.spoil_items();
+        self.loosen(value);
+    }
+
     /// Something is done with a value that is not followed: DAGs may be kept, tasks may be wired.
     pub(super) fn draft_loose(&mut self, value: &Value<'a>) {
+        value.spoil();
+        self.loosen(value);
+    }
+
+    fn loosen(&mut self, value: &Value<'a>) {
         self.draft.keep(value, super::facts::Bound::Perhaps);
         let (draft, called, more) = (&mut self.draft, &mut self.called, &mut self.more_dags);
+        let leaked = &mut self.leaked;
         value.each(&mut |value| match value {
             // Somebody else may call it.
             Value::Function(function) => {
+                *leaked = true;
                 *more |= called.insert(std::ptr::from_ref(function.def))
                     && matches!(function.kind, Kind::Dag(_) | Kind::Plain);
             }
@@ -92,6 +148,13 @@ impl<'a> Reader<'a> {
             Value::Group(group) => draft.blur(draft.groups[*group].dag),
             _ => {}
         });
+    }
+
+    /// Somebody has a function without its decorator.
+    pub(super) fn bared(&mut self, function: &Function<'a>) {
+        self.leaked = true;
+        let change = self.scan.within(function.def);
+        self.lose(change);
     }
 
     fn f_string(&mut self, text: &'a ast::ExprFString) -> Value<'a> {
@@ -110,6 +173,10 @@ impl<'a> Reader<'a> {
                             ast::InterpolatedStringElement::Literal(literal) => push(Some(literal)),
                             ast::InterpolatedStringElement::Interpolation(piece) => {
                                 let value = self.eval(&piece.expression);
+                                let spec = piece.format_spec.iter().flat_map(|spec| &spec.elements);
+                                for part in spec.filter_map(|part| part.as_interpolation()) {
+                                    self.eval(&part.expression);
+                                }
                                 let plain = piece.format_spec.is_none()
                                     && piece.debug_text.is_none()
                                     && piece.conversion == ast::ConversionFlag::None;
@@ -137,6 +204,7 @@ impl<'a> Reader<'a> {
 
     fn attribute(&mut self, attribute: &'a ast::ExprAttribute) -> Value<'a> {
         let name = attribute.attr.as_str();
+        self.beside(attribute);
         match self.eval(&attribute.value) {
             Value::Symbol(symbol) => {
                 // Whoever names it means to change it, in one of many ways.
@@ -145,6 +213,16 @@ impl<'a> Reader<'a> {
             }
             Value::Task(task) if matches!(name, "output" | "operator") => Value::Task(task),
             Value::Moving(symbol) => Value::Moving(symbol),
+            // A method of it, to be called later.
+            value @ (Value::List(_) | Value::Dict(_) | Value::Partial(_)) => {
+                self.draft_loose(&value);
+                Value::Unknown
+            }
+            // `task.function` is what it decorates, and can be called.
+            Value::Function(function) => {
+                self.bared(&function);
+                Value::Unknown
+            }
             _ => Value::Unknown,
         }
     }
@@ -152,24 +230,32 @@ impl<'a> Reader<'a> {
     fn subscript(&mut self, subscript: &'a ast::ExprSubscript) -> Value<'a> {
         let value = self.eval(&subscript.value);
         let key = self.eval(&subscript.slice);
-        match (value, key) {
+        let found = match (&value, key) {
             // An item of what a task gives is still the task.
-            (Value::Task(task), _) => Value::Task(task),
-            (Value::List(items), Value::Number(at)) => {
-                let at = usize::try_from(at).ok();
-                at.and_then(|at| items.get(at)).cloned().unwrap_or(Value::Unknown)
-            }
-            (Value::Dict(items), Value::Text(key)) => {
-                let found = items.iter().rev().find(|(name, ..)| *name == key);
-                found.map_or(Value::Unknown, |(_, _, value)| value.clone())
-            }
-            _ => Value::Unknown,
-        }
+            (Value::Task(_), _) => return value,
+            (Value::List(_), Value::Number(at)) => value.sequence().and_then(|items| {
+                let from_end = if at < 0 { i64::try_from(items.len()).ok()? } else { 0 };
+                items.get(usize::try_from(at + from_end).ok()?).cloned()
+            }),
+            (Value::Dict(_), Value::Text(key)) => value.table().and_then(|table| {
+                let found = table.iter().rev().find(|(name, ..)| *name == key);
+                found.map(|(_, _, value)| value.clone())
+            }),
+            _ => None,
+        };
+        found.unwrap_or_else(|| {
+            self.draft_items(&value);
+            Value::Unknown
+        })
     }
 
-    fn list(&mut self, elements: &'a [Expr]) -> Value<'a> {
+    fn list(&mut self, shape: Shape, elements: &'a [Expr]) -> Value<'a> {
         let values: Vec<Value<'a>> = elements.iter().map(|element| self.eval(element)).collect();
-        if elements.iter().any(Expr::is_starred_expr) { Value::Unknown } else { Value::list(values) }
+        if elements.iter().any(Expr::is_starred_expr) {
+            values.iter().for_each(|value| self.draft_loose(value));
+            return Value::Unknown;
+        }
+        Value::items_of(shape, values)
     }
 
     fn dict(&mut self, dict: &'a ast::ExprDict) -> Value<'a> {
@@ -186,7 +272,11 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if whole { Value::dict(items) } else { Value::Unknown }
+        if whole {
+            return Value::dict(items);
+        }
+        items.iter().for_each(|(_, _, value)| self.draft_loose(value));
+        Value::Unknown
     }
 
     fn binary(&mut self, binary: &'a ast::ExprBinOp) -> Value<'a> {
@@ -203,8 +293,13 @@ impl<'a> Reader<'a> {
             }
             Operator::Add => match (&left, &right) {
                 (Value::Text(left), Value::Text(right)) => Value::text(&format!("{left}{right}")),
-                (Value::List(left), Value::List(right)) => {
-                    Value::list(left.iter().chain(right.iter()).cloned().collect())
+                (Value::List(one), Value::List(other)) if one.shape == other.shape => {
+                    match (left.sequence(), right.sequence()) {
+                        (Some(left), Some(right)) => {
+                            Value::items_of(one.shape, left.iter().chain(right).cloned().collect())
+                        }
+                        _ => self.loose(&left, &right),
+                    }
                 }
                 (Value::Moving(name), _) | (_, Value::Moving(name)) => Value::Moving(name.clone()),
                 _ => self.loose(&left, &right),
@@ -237,7 +332,8 @@ impl<'a> Reader<'a> {
         let mark = self.names.begin();
         self.perhaps(|reader| {
             for generator in generators {
-                reader.eval(&generator.iter);
+                let items = reader.eval(&generator.iter);
+                reader.draft_items(&items);
                 reader.names_in(&generator.target);
                 for test in &generator.ifs {
                     reader.eval(test);

@@ -205,10 +205,14 @@ impl Facts {
     /// Reads a file's tree. `source` is the text that it was parsed from.
     pub fn of(module: &ModModule, source: &str) -> Facts {
         let lines = Lines::of(source);
-        let mut reader = Reader::new(&lines);
+        let mut reader = Reader::new(&lines, &module.body);
         reader.module(&module.body);
-        let imports = imports::imports(&module.body, &lines);
-        let Reader { draft, mut calls, more_dags, moves_path, .. } = reader;
+        let mut imports = imports::imports(&module.body, &lines);
+        let Reader { draft, mut calls, more_dags, moves_path, scan, .. } = reader;
+        if scan.modules {
+            // A file that makes modules by itself may find any of them.
+            imports.iter_mut().for_each(|import| import.guard = import.guard.max(Guard::Condition));
+        }
         calls.sort_by_key(|call| call.place);
         calls.dedup();
         Facts { dags: draft.finish(), imports, calls, more_dags, moves_path }

@@ -1,13 +1,14 @@
 //! Reads a file as Python would run it: functions of the file, and what decorators make of them.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::super::python::ast::{self, Expr, Stmt};
+use super::super::python::ast::{self, Expr};
 use super::call::Given;
 use super::facts::{Bound, Dag, Group, Id, Task};
 use super::made::task_of;
 use super::place::Place;
-use super::reader::{Context, Reader};
+use super::reader::{Context, Flow, Reader};
 use super::symbols;
 use super::value::{Decoration, Function, Kind, Value};
 
@@ -147,8 +148,9 @@ impl<'a> Reader<'a> {
         let def: &'a ast::StmtFunctionDef = function.def;
         let this = std::ptr::from_ref(def);
         self.called.insert(this);
-        let hidden = def.is_async || yields(&def.body) || !self.names.is_alive(function.home);
+        let hidden = def.is_async || self.scan.is_generator(def) || !self.names.is_alive(function.home);
         if hidden || self.active.len() >= 8 || self.active.contains(&this) {
+            self.leaked = true;
             return given.map_or(Value::Unknown, |given| self.stranger(given));
         }
         let place = self.lines.place(&def.name);
@@ -172,7 +174,8 @@ impl<'a> Reader<'a> {
                     edges: Vec::new(),
                     opaque: false,
                 });
-                self.draft.enter(dag);
+                let sure = self.sure();
+                self.draft.enter(dag, sure);
                 self.contexts.push(Context { dag: Some(dag), group: None });
                 made = Some(Value::Dag(dag));
             }
@@ -199,7 +202,9 @@ impl<'a> Reader<'a> {
         for (name, value) in values {
             self.names.set(name, value);
         }
-        self.block(&def.body);
+        if self.block(&def.body) != Flow::Left {
+            self.returns(Value::None);
+        }
         let returned = self.names.leave().unwrap_or(Value::None);
         self.active.pop();
         self.contexts.truncate(depth);
@@ -218,43 +223,36 @@ impl<'a> Reader<'a> {
     ) -> Vec<(&'a str, Value<'a>)> {
         let parameters = &def.parameters;
         let mut values = Vec::new();
-        let positional = parameters.posonlyargs.iter().chain(&parameters.args);
-        for (at, parameter) in positional.chain(&parameters.kwonlyargs).enumerate() {
+        // The arguments of a `@dag` are stand-ins for what a run is given.
+        let all = given;
+        let given = given.filter(|given| !given.open && !wrapped);
+        let named: HashMap<&str, &Value<'a>> = given
+            .map(|given| given.named.iter().map(|(name, _, value)| (*name, value)).collect())
+            .unwrap_or_default();
+        let positional = parameters.posonlyargs.len() + parameters.args.len();
+        for (at, parameter) in parameters.iter_non_variadic_params().enumerate() {
             let name = parameter.parameter.name.as_str();
-            let value = match given {
-                // The arguments of a `@dag` are stand-ins for what a run is given.
-                Some(given) if !given.open && !wrapped => {
-                    match (given.either(name, at), &parameter.default) {
-                        (Some(value), _) => value.clone(),
-                        // Others had the value that they had at the definition.
-                        (None, Some(default)) if default.is_literal_expr() => self.eval(default),
-                        (None, _) => Value::Unknown,
-                    }
-                }
+            let by_place = given.and_then(|given| given.positional.get(at)).filter(|_| at < positional);
+            let by_name = named.get(name).filter(|_| at >= parameters.posonlyargs.len());
+            let value = match (given, by_place, by_name, &parameter.default) {
+                (None, ..) => Value::Unknown,
+                (_, Some((_, value)), ..) => value.clone(),
+                (_, _, Some(value), _) => (*value).clone(),
+                // Others had the value that they had at the definition.
+                (.., Some(default)) if default.is_literal_expr() => self.eval(default),
                 _ => Value::Unknown,
             };
             values.push((name, value));
+        }
+        // Some are in `*more` and `**more`, or it is not known where they are.
+        if let Some(all) = all
+            && (given.is_none() || parameters.vararg.is_some() || parameters.kwarg.is_some())
+        {
+            all.values().for_each(|value| self.draft_loose(value));
         }
         for more in [&parameters.vararg, &parameters.kwarg].into_iter().flatten() {
             values.push((more.name.as_str(), Value::Unknown));
         }
         values
     }
-}
-
-/// Whether a function is a generator: its body does not run when it is called.
-fn yields(body: &[Stmt]) -> bool {
-    let is = |value: &Expr| matches!(value, Expr::Yield(_) | Expr::YieldFrom(_));
-    body.iter().any(|statement| match statement {
-        Stmt::Expr(statement) => is(&statement.value),
-        Stmt::Assign(assign) => is(&assign.value),
-        Stmt::If(branch) => {
-            yields(&branch.body) || branch.elif_else_clauses.iter().any(|clause| yields(&clause.body))
-        }
-        Stmt::For(each) => yields(&each.body),
-        Stmt::While(each) => yields(&each.body),
-        Stmt::With(with) => yields(&with.body),
-        Stmt::Try(attempt) => yields(&attempt.body) || yields(&attempt.finalbody),
-        _ => false,
-    })
 }

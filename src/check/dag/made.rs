@@ -28,14 +28,25 @@ impl<'a> Reader<'a> {
     }
 
     /// The DAG and the group that something belongs to, and whether that is sure.
-    fn home(&self, given: &Given<'a>, group_name: &str) -> (Option<usize>, Option<usize>, bool) {
+    fn home(&mut self, given: &Given<'a>, group_name: &str) -> (Option<usize>, Option<usize>, bool) {
         let context = self.contexts.last();
-        let mut sure = !given.open;
+        // Defaults may say what the task belongs to.
+        let defaults = match given.get("default_args") {
+            None | Some(Value::None) => true,
+            Some(value) => value.table().is_some_and(|table| {
+                table
+                    .iter()
+                    .all(|(name, ..)| !matches!(&**name, "dag" | "task_group" | "task_id" | "group_id"))
+            }),
+        };
+        let mut sure = !given.open && defaults;
         let mut dag = context.and_then(|context| context.dag);
         let mut group = context.and_then(|context| context.group);
         match given.get("dag") {
             Some(Value::Dag(other)) => {
                 if dag != Some(*other) {
+                    // The current group is that of the context, whatever DAG it is of.
+                    sure &= group.is_none();
                     group = None;
                 }
                 dag = Some(*other);
@@ -50,6 +61,10 @@ impl<'a> Reader<'a> {
             }
             None => {}
             Some(_) => sure = false,
+        }
+        if !sure {
+            // It may be in any of them.
+            self.draft.blur_all();
         }
         (dag, group, sure)
     }
@@ -73,6 +88,10 @@ impl<'a> Reader<'a> {
             order: 0,
             arguments: given.arguments(),
         };
+        if !ours {
+            given.values().for_each(Value::spoil);
+            self.unfollowed();
+        }
         let task = self.draft.task(dag, group, task);
         // What another task gives is waited for, if it is in a field that is a template: which, the class knows.
         let mut first = Vec::new();

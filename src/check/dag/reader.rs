@@ -4,12 +4,15 @@
 //! *sure*; a function is read where it is called. Where a value cannot be told it is unknown, and nothing is concluded from it.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
-use super::super::python::ast::{self, Expr, Stmt};
+use super::super::python::ast::{self, Stmt};
 use super::draft::Draft;
 use super::facts::{Bound, Call};
+use super::names::Names;
 use super::place::Lines;
-use super::value::{Changes, Kind, Names, Value};
+use super::scan::{Change, Scan};
+use super::value::{Kind, Value};
 
 /// How a block ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +40,13 @@ pub(super) struct Reader<'a> {
     pub(super) contexts: Vec<Context>,
     /// How many conditions we are below.
     pub(super) unsure: u32,
+    pub(super) scan: Rc<Scan<'a>>,
     /// Something may have changed any name: nothing is sure any more.
     pub(super) lost: bool,
+    /// Something may have changed any DAG, made before or after it.
+    pub(super) tampered: bool,
+    /// Somebody who is not followed may call functions of the file.
+    pub(super) leaked: bool,
     pub(super) calls: Vec<Call>,
     pub(super) more_dags: bool,
     pub(super) moves_path: bool,
@@ -49,14 +57,18 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(lines: &'a Lines<'a>) -> Reader<'a> {
+    pub(super) fn new(lines: &'a Lines<'a>, body: &'a [Stmt]) -> Reader<'a> {
+        let scan = Rc::new(Scan::of(body));
         Reader {
             lines,
-            names: Names::new(),
+            names: Names::new(Rc::clone(&scan)),
+            scan,
             draft: Draft::default(),
             contexts: Vec::new(),
             unsure: 0,
             lost: false,
+            tampered: false,
+            leaked: false,
             calls: Vec::new(),
             more_dags: false,
             moves_path: false,
@@ -69,7 +81,8 @@ impl<'a> Reader<'a> {
     /// The whole file.
     pub(super) fn module(&mut self, body: &'a [Stmt]) {
         self.block(body);
-        self.draft.settle(self.names.of_module());
+        self.draft.settle(self.names.of_module(), self.lost, self.tampered);
+        let bounds: Vec<Bound> = self.draft.dags.iter().map(|dag| dag.bound).collect();
         // Functions that nothing calls: what they would make is worth knowing, and is made by nobody.
         self.unsure += 1;
         for statement in body {
@@ -87,6 +100,9 @@ impl<'a> Reader<'a> {
                 self.calls.truncate(slow);
                 self.more_dags = more;
                 self.draft.dags[before..].iter_mut().for_each(|dag| dag.bound = Bound::Never);
+                for (dag, bound) in self.draft.dags.iter_mut().zip(&bounds) {
+                    dag.bound = *bound;
+                }
             }
         }
         self.unsure -= 1;
@@ -96,12 +112,11 @@ impl<'a> Reader<'a> {
         self.unsure == 0 && !self.lost
     }
 
-    /// Reads something that may not be run.
-    pub(super) fn perhaps<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.unsure += 1;
-        let result = read(self);
-        self.unsure -= 1;
-        result
+    /// From here on nothing is sure: something may have changed any name, or even any DAG.
+    pub(super) fn lose(&mut self, change: Change) {
+        self.lost |= change >= Change::Names;
+        self.more_dags |= change >= Change::Names;
+        self.tampered |= change == Change::Objects;
     }
 
     pub(super) fn block(&mut self, body: &'a [Stmt]) -> Flow {
@@ -110,7 +125,7 @@ impl<'a> Reader<'a> {
         for statement in body {
             self.steps += 1;
             if self.steps > STEPS {
-                self.more_dags = true;
+                self.lose(Change::Objects);
                 flow = Flow::Perhaps;
                 break;
             }
@@ -155,24 +170,32 @@ impl<'a> Reader<'a> {
                     (Value::Text(old), Value::Text(more), ast::Operator::Add) => {
                         Value::text(&format!("{old}{more}"))
                     }
-                    _ => Value::Unknown,
+                    (old, more, _) => {
+                        // A list is changed in its place, under all of its names.
+                        self.draft_loose(&old);
+                        self.draft_loose(&more);
+                        Value::Unknown
+                    }
                 };
                 self.bind(&assign.target, value);
             }
             Stmt::Import(import) => self.import(import),
             Stmt::ImportFrom(import) => self.import_from(import),
             Stmt::FunctionDef(def) => self.define(def),
-            Stmt::ClassDef(class) => self.names.set(class.name.as_str(), Value::Unknown),
+            Stmt::ClassDef(class) => self.class(class),
+            Stmt::TypeAlias(alias) => self.bind(&alias.name, Value::Unknown),
             Stmt::Return(statement) => {
                 let value = statement.value.as_ref().map_or(Value::None, |value| self.eval(value));
-                let scope = self.names.scope();
-                scope.returned = Some(match scope.returned.take() {
-                    None => value,
-                    Some(other) => other.or(value),
-                });
+                self.returns(value);
                 return Flow::Left;
             }
-            Stmt::Raise(_) | Stmt::Break(_) | Stmt::Continue(_) => return Flow::Left,
+            Stmt::Raise(raise) => {
+                for value in [&raise.exc, &raise.cause].into_iter().flatten() {
+                    self.eval(value);
+                }
+                return Flow::Left;
+            }
+            Stmt::Break(_) | Stmt::Continue(_) => return Flow::Left,
             Stmt::Delete(delete) => {
                 for target in &delete.targets {
                     self.bind(target, Value::Unknown);
@@ -182,226 +205,39 @@ impl<'a> Reader<'a> {
                 let names = global.names.iter().map(|name| name.as_str());
                 self.names.scope().globals.extend(names);
             }
-            Stmt::Nonlocal(_) => self.lost = true,
             Stmt::With(with) => return self.with(with),
             Stmt::If(branch) => return self.branch(branch),
             Stmt::For(each) => {
                 let items = self.eval(&each.iter);
-                self.draft_loose(&items);
+                self.draft_items(&items);
                 return self.repeat(Some(&each.target), &each.body, &each.orelse);
             }
-            Stmt::While(each) => {
-                self.eval(&each.test);
-                return self.repeat(None, &each.body, &each.orelse);
-            }
+            Stmt::While(each) => return self.endless(each),
             Stmt::Try(attempt) => return self.attempt(attempt),
-            Stmt::Match(choice) => {
-                self.eval(&choice.subject);
-                let mut branches = Vec::new();
-                let mut flow = Flow::On;
-                for case in &choice.cases {
-                    self.captured(&case.pattern);
-                    let (changes, ended) = self.aside(&case.body);
-                    branches.extend(changes);
-                    flow = if ended == Flow::On { flow } else { Flow::Perhaps };
-                }
-                self.names.join(&branches, true);
-                return flow;
-            }
+            Stmt::Match(choice) => return self.cases(choice),
             Stmt::Assert(assert) => {
                 self.eval(&assert.test);
+                if let Some(message) = &assert.msg {
+                    self.maybe(message);
+                }
             }
             _ => {}
         }
         Flow::On
     }
 
-    /// A block that may not be run: what it changes, unless it never comes to its end.
-    fn aside(&mut self, body: &'a [Stmt]) -> (Option<Changes<'a>>, Flow) {
-        let mark = self.names.begin();
-        let flow = self.perhaps(|reader| reader.block(body));
-        let changes = self.names.end(mark);
-        ((flow != Flow::Left).then_some(changes), flow)
-    }
-
-    fn branch(&mut self, branch: &'a ast::StmtIf) -> Flow {
-        self.eval(&branch.test);
-        // What no load of the file runs is not read.
-        let never = is_typing(&branch.test) || is_main(&branch.test);
-        if never
-            && let [clause] = branch.elif_else_clauses.as_slice()
-            && clause.test.is_none()
-        {
-            return self.block(&clause.body);
-        }
-        let mut branches = Vec::new();
-        let mut flows = Vec::new();
-        if !never {
-            let (changes, flow) = self.aside(&branch.body);
-            branches.extend(changes);
-            flows.push(flow);
-        }
-        let mut otherwise = false;
-        for clause in &branch.elif_else_clauses {
-            if let Some(test) = &clause.test {
-                self.perhaps(|reader| reader.eval(test));
-            } else {
-                otherwise = true;
-            }
-            let (changes, flow) = self.aside(&clause.body);
-            branches.extend(changes);
-            flows.push(flow);
-        }
-        self.names.join(&branches, !otherwise);
-        // A `raise` in a branch fails the file: what follows matters only if it was not taken. A `return` does not.
-        let leaves = |body: &[Stmt]| may_return(body);
-        let any = leaves(&branch.body) || branch.elif_else_clauses.iter().any(|clause| leaves(&clause.body));
-        if otherwise && !never && flows.iter().all(|flow| *flow == Flow::Left) {
-            return Flow::Left;
-        }
-        if any { Flow::Perhaps } else { Flow::On }
-    }
-
-    fn repeat(&mut self, target: Option<&'a Expr>, body: &'a [Stmt], orelse: &'a [Stmt]) -> Flow {
-        let mark = self.names.begin();
-        self.perhaps(|reader| {
-            if let Some(target) = target {
-                reader.bind(target, Value::Unknown);
-            }
-            reader.block(body);
-        });
-        let mut changes = self.names.end(mark);
-        // A name that a round changes has a value of some round.
-        for (_, _, value) in &mut changes {
-            if !matches!(value, Value::Symbol(_) | Value::Function(_)) {
-                *value = Value::Unknown;
-            }
-        }
-        self.names.join(&[changes], true);
-        let (changes, _) = self.aside(orelse);
-        self.names.join(&changes.into_iter().collect::<Vec<_>>(), true);
-        if may_return(body) || may_return(orelse) { Flow::Perhaps } else { Flow::On }
-    }
-
-    fn attempt(&mut self, attempt: &'a ast::StmtTry) -> Flow {
-        let mut flow = Flow::On;
-        if attempt.handlers.is_empty() {
-            flow = self.block(&attempt.body);
-            if flow == Flow::On {
-                flow = self.block(&attempt.orelse);
-            }
-        } else {
-            let mut branches = Vec::new();
-            let mark = self.names.begin();
-            let tried = self.perhaps(|reader| {
-                let flow = reader.block(&attempt.body);
-                if flow == Flow::On { reader.block(&attempt.orelse) } else { flow }
-            });
-            let changes = self.names.end(mark);
-            if tried != Flow::Left {
-                branches.push(changes);
-            }
-            for ast::ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
-                let (changes, _) = self.aside(&handler.body);
-                branches.extend(changes);
-            }
-            self.names.join(&branches, false);
-            for ast::ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
-                if let Some(name) = &handler.name {
-                    self.names.set(name.as_str(), Value::Unknown);
+    /// What a function gives, on one of its ways.
+    pub(super) fn returns(&mut self, value: Value<'a>) {
+        match self.names.scope().returned.take() {
+            None => self.names.scope().returned = Some(value),
+            Some(other) => {
+                let either = other.clone().or(value.clone());
+                if either == Value::Unknown {
+                    self.draft_loose(&other);
+                    self.draft_loose(&value);
                 }
-            }
-            let handled = |handler: &ast::ExceptHandler| {
-                let ast::ExceptHandler::ExceptHandler(handler) = handler;
-                may_return(&handler.body)
-            };
-            if may_return(&attempt.body)
-                || may_return(&attempt.orelse)
-                || attempt.handlers.iter().any(handled)
-            {
-                flow = Flow::Perhaps;
+                self.names.scope().returned = Some(either);
             }
         }
-        match self.block(&attempt.finalbody) {
-            Flow::On => flow,
-            other => other,
-        }
     }
-
-    fn with(&mut self, with: &'a ast::StmtWith) -> Flow {
-        let (depth, before) = (self.contexts.len(), self.unsure);
-        for item in &with.items {
-            let value = self.eval(&item.context_expr);
-            match value {
-                Value::Dag(dag) => {
-                    self.draft.enter(dag);
-                    self.contexts.push(Context { dag: Some(dag), group: None });
-                }
-                Value::Group(group) => {
-                    let dag = self.draft.groups[group].dag;
-                    self.contexts.push(Context { dag, group: Some(group) });
-                }
-                // It may swallow what is raised below.
-                _ => self.unsure += 1,
-            }
-            if let Some(target) = &item.optional_vars {
-                let bound =
-                    if matches!(value, Value::Dag(_) | Value::Group(_)) { value } else { Value::Unknown };
-                self.bind(target, bound);
-            }
-        }
-        let flow = self.block(&with.body);
-        self.contexts.truncate(depth);
-        let swallowed = self.unsure > before;
-        self.unsure = before;
-        if swallowed && flow == Flow::Left { Flow::Perhaps } else { flow }
-    }
-}
-
-fn is_typing(test: &Expr) -> bool {
-    match test {
-        Expr::Name(name) => name.id.as_str() == "TYPE_CHECKING",
-        Expr::Attribute(attribute) => attribute.attr.as_str() == "TYPE_CHECKING",
-        _ => false,
-    }
-}
-
-/// `__name__ == "__main__"`: Airflow loads files under names of its own.
-fn is_main(test: &Expr) -> bool {
-    let Expr::Compare(compare) = test else { return false };
-    let name = matches!(&*compare.left, Expr::Name(name) if name.id.as_str() == "__name__");
-    let main =
-        matches!(&*compare.comparators, [Expr::StringLiteral(text)] if text.value.to_str() == "__main__");
-    name && main && matches!(&*compare.ops, [ast::CmpOp::Eq])
-}
-
-/// Whether a block may be left by `return`, `break` or `continue`, so that what follows it is not run although nothing failed.
-fn may_return(body: &[Stmt]) -> bool {
-    fn leaves(statement: &Stmt, in_loop: bool) -> bool {
-        let any = |body: &[Stmt], in_loop: bool| body.iter().any(|statement| leaves(statement, in_loop));
-        match statement {
-            Stmt::Return(_) => true,
-            Stmt::Break(_) | Stmt::Continue(_) => !in_loop,
-            Stmt::If(branch) => {
-                any(&branch.body, in_loop)
-                    || branch.elif_else_clauses.iter().any(|clause| any(&clause.body, in_loop))
-            }
-            Stmt::For(each) => any(&each.body, true) || any(&each.orelse, in_loop),
-            Stmt::While(each) => any(&each.body, true) || any(&each.orelse, in_loop),
-            Stmt::With(with) => any(&with.body, in_loop),
-            Stmt::Match(choice) => choice.cases.iter().any(|case| any(&case.body, in_loop)),
-            Stmt::Try(attempt) => {
-                let handled = |handler: &ast::ExceptHandler| {
-                    let ast::ExceptHandler::ExceptHandler(handler) = handler;
-                    any(&handler.body, in_loop)
-                };
-                any(&attempt.body, in_loop)
-                    || attempt.handlers.iter().any(handled)
-                    || any(&attempt.orelse, in_loop)
-                    || any(&attempt.finalbody, in_loop)
-            }
-            _ => false,
-        }
-    }
-    body.iter().any(|statement| leaves(statement, false))
 }

@@ -236,3 +236,51 @@ fn hostile_files_are_read_in_time_and_without_a_panic() {
         assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }
+
+#[test]
+fn files_of_many_names_changes_and_groups_are_read_in_a_time_that_grows_with_their_size() {
+    let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let constants = lines(9_000, |n| format!("a{n} = 'x'\n"));
+    let changed = constants.clone() + "if x:\n" + &lines(9_000, |n| format!("    a{n} = 'y'\n"));
+    let elifs =
+        constants.clone() + "if x:\n    pass\n" + &lines(5_000, |n| format!("elif x:\n    a{n} = 'y'\n"));
+    let nested = constants.clone()
+        + &(0..18).map(|n| format!("{}try:\n", " ".repeat(n))).collect::<String>()
+        + &lines(4_000, |n| format!("{}a{n} = 'y'\n", " ".repeat(18)))
+        + &(0..18)
+            .rev()
+            .map(|n| format!("{}except x:\n{}pass\n", " ".repeat(n), " ".repeat(n + 1)))
+            .collect::<String>();
+    let names = lines(9_000, |n| format!("a{n}, "));
+    let global = format!("def f():\n    global {}b\n", names)
+        + &lines(9_000, |n| format!("    a{n} = 'y'\n"))
+        + "f()\n";
+    let wide = format!("def f({names}b):\n    pass\n")
+        + &format!("f({}b=1)\n", lines(9_000, |n| format!("a{n}=1, "))).repeat(30);
+    let groups = with("with DAG('d'):\n  with TaskGroup('g') as g:").replacen(
+        '\n',
+        "\nfrom airflow.sdk import TaskGroup\n",
+        1,
+    ) + &lines(5_000, |n| {
+        format!("    t{n} = EmptyOperator(task_id='t{n}')\n    t{} >> t{n}\n", n.max(1) - 1)
+    }) + "  x = EmptyOperator(task_id='x')\n"
+        + &"  g >> x\n".repeat(9_000);
+    let tags = with("T = [").replace("[\n", "[")
+        + &"'t', ".repeat(1_900)
+        + "]\n"
+        + &"DAG('d', tags=T, x=T)\n".repeat(15_000);
+    let closures = (0..90).map(|n| format!("{}def f{n}():\n", " ".repeat(n))).collect::<String>()
+        + &lines(20_000, |n| format!("{}a{n}.b\n", " ".repeat(90)));
+    let hazards = "def f():\n    exec(x)\n    setattr(a, b, c)\n    a.dag_id = 1\n".repeat(4_000);
+    let lists = "x = [1]\n".to_owned() + &"y = x\nx.append(y)\nx[0] = y\n".repeat(6_000);
+    let large = "some_name = other.attribute(1)\n".repeat(350_000);
+    for source in [changed, elifs, nested, global, wide, groups, tags, closures, hazards, lists, large] {
+        let parsed = ruff_python_parser::parse_module(&source).unwrap_or_else(|error| panic!("{error}"));
+        let began = std::time::Instant::now();
+        let facts = Facts::of(parsed.syntax(), &source);
+        let read = began.elapsed();
+        let _ = issues(&facts, &Target::default(), Role::DagFile);
+        println!("{read:?} and {:?} for {} bytes", began.elapsed(), source.len());
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+}

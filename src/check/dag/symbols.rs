@@ -73,8 +73,16 @@ pub(super) fn is_operator(symbol: &str) -> bool {
 
 /// Whether it is one of all these.
 pub(super) fn is_known(symbol: &str) -> bool {
-    let tests = [is_dag, is_dag_decorator, is_task_decorator, is_group_decorator, is_group, is_operator];
-    tests.iter().any(|test| test(symbol))
+    let tests = [
+        is_dag,
+        is_dag_decorator,
+        is_task_decorator,
+        is_pass_through,
+        is_group_decorator,
+        is_group,
+        is_operator,
+    ];
+    wiring(symbol).is_some() || tests.iter().any(|test| test(symbol))
 }
 
 /// Whether a module is somebody's who knows nothing of DAGs: what it gives is none, and keeps none.
@@ -200,6 +208,35 @@ pub(super) fn is_slow(symbol: &str) -> bool {
         }
     }
     NAMES.contains(&symbol)
+}
+
+/// Whether a builtin function leaves a list as it is, and gives nobody what is in it.
+pub(super) fn only_looks(builtin: &str) -> bool {
+    matches!(
+        builtin,
+        "print"
+            | "len"
+            | "str"
+            | "int"
+            | "float"
+            | "bool"
+            | "isinstance"
+            | "issubclass"
+            | "repr"
+            | "hash"
+            | "id"
+            | "type"
+    )
+}
+
+/// Whether a method leaves a list or dict as it is. What is in it may be handed on.
+pub(super) fn only_reads(method: &str) -> bool {
+    matches!(method, "get" | "keys" | "values" | "items" | "copy" | "index" | "count")
+}
+
+/// Whether to set this attribute of a DAG changes nothing but what people see of it.
+pub(super) fn is_cosmetic(attribute: &str) -> bool {
+    matches!(attribute, "doc" | "doc_md" | "doc_json" | "doc_yaml" | "doc_rst" | "description" | "ui_color")
 }
 
 /// Whether a builtin function, called with anything, leaves DAGs and names alone.

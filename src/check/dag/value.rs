@@ -1,6 +1,6 @@
 //! What a name stands for while a file is read, without running it.
 
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::super::python::ast::StmtFunctionDef;
@@ -18,8 +18,8 @@ pub(super) enum Value<'a> {
     Number(i64),
     Bool(bool),
     None,
-    List(Rc<Vec<Value<'a>>>),
-    Dict(Rc<Vec<(Rc<str>, Place, Value<'a>)>>),
+    List(Rc<Items<'a>>),
+    Dict(Rc<Table<'a>>),
     /// Something imported, by its dotted name.
     Symbol(Rc<str>),
     /// What a function like `now` gives.
@@ -30,6 +30,43 @@ pub(super) enum Value<'a> {
     Function(Rc<Function<'a>>),
     /// `Operator.partial(…)`.
     Partial(Rc<Partial>),
+}
+
+/// What of several values is kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    List,
+    Tuple,
+    /// Its items have no order.
+    Set,
+}
+
+/// A list, a tuple or a set. Every name and every other container that has it has the same one.
+pub(super) struct Items<'a> {
+    pub(super) shape: Shape,
+    /// It may have changed since it was made, and everything in it.
+    spoilt: Cell<bool>,
+    items: Vec<Value<'a>>,
+}
+
+impl PartialEq for Items<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        // Two lists that look alike are two: one may change without the other.
+        std::ptr::eq(self, other)
+            || (self.shape == Shape::Tuple && other.shape == Shape::Tuple && self.items == other.items)
+    }
+}
+
+/// A dict with texts as keys, shared as a list is.
+pub(super) struct Table<'a> {
+    spoilt: Cell<bool>,
+    items: Vec<(Rc<str>, Place, Value<'a>)>,
+}
+
+impl PartialEq for Table<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
 }
 
 /// A function of the file.
@@ -88,19 +125,23 @@ impl<'a> Value<'a> {
         if text.len() > LARGEST { Value::Unknown } else { Value::Text(text.into()) }
     }
 
-    /// A list, unless there is too much in it.
-    pub(super) fn list(items: Vec<Value<'a>>) -> Value<'a> {
-        Value::List(Rc::new(items)).bounded()
+    /// A list, tuple or set, unless there is too much in it.
+    pub(super) fn items_of(shape: Shape, items: Vec<Value<'a>>) -> Value<'a> {
+        Value::List(Rc::new(Items { shape, spoilt: Cell::new(false), items })).bounded()
     }
 
     /// A dict with texts as keys, unless there is too much in it.
     pub(super) fn dict(items: Vec<(Rc<str>, Place, Value<'a>)>) -> Value<'a> {
-        Value::Dict(Rc::new(items)).bounded()
+        Value::Dict(Rc::new(Table { spoilt: Cell::new(false), items })).bounded()
     }
 
     fn bounded(self) -> Value<'a> {
         let mut left = LARGEST;
-        if self.weighs(&mut left) { self } else { Value::Unknown }
+        if self.weighs(&mut left) {
+            return self;
+        }
+        self.spoil();
+        Value::Unknown
     }
 
     /// Whether no more is in it than is left. What is shared counts each time: it is walked each time.
@@ -108,9 +149,62 @@ impl<'a> Value<'a> {
         let Some(less) = left.checked_sub(1) else { return false };
         *left = less;
         match self {
-            Value::List(items) => items.iter().all(|item| item.weighs(left)),
-            Value::Dict(items) => items.iter().all(|(_, _, item)| item.weighs(left)),
+            Value::List(list) => list.items.iter().all(|item| item.weighs(left)),
+            Value::Dict(table) => table.items.iter().all(|(_, _, item)| item.weighs(left)),
             _ => true,
+        }
+    }
+
+    pub(super) fn has_items(&self) -> bool {
+        matches!(self, Value::List(_) | Value::Dict(_))
+    }
+
+    /// Whether it is no more than people write down by hand.
+    pub(super) fn is_small(&self) -> bool {
+        self.weighs(&mut 100)
+    }
+
+    /// What is in a list, tuple or set, if it is surely what was written.
+    pub(super) fn items(&self) -> Option<&[Value<'a>]> {
+        match self {
+            Value::List(list) if !list.spoilt.get() || list.shape == Shape::Tuple => Some(&list.items),
+            _ => None,
+        }
+    }
+
+    /// The same, in its order.
+    pub(super) fn sequence(&self) -> Option<&[Value<'a>]> {
+        match self {
+            Value::List(list) if list.shape != Shape::Set => self.items(),
+            _ => None,
+        }
+    }
+
+    /// What is in a dict, if it is surely what was written.
+    pub(super) fn table(&self) -> Option<&[(Rc<str>, Place, Value<'a>)]> {
+        match self {
+            Value::Dict(table) if !table.spoilt.get() => Some(&table.items),
+            _ => None,
+        }
+    }
+
+    /// Somebody who is not followed has it: from here on it may be another one, and everything in it.
+    pub(super) fn spoil(&self) {
+        match self {
+            Value::List(list) if !list.spoilt.replace(true) => list.items.iter().for_each(Value::spoil),
+            Value::Dict(table) if !table.spoilt.replace(true) => {
+                table.items.iter().for_each(|(_, _, item)| item.spoil());
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody who is not followed has what is in it, but not itself.
+    pub(super) fn spoil_items(&self) {
+        match self {
+            Value::List(list) => list.items.iter().for_each(Value::spoil),
+            Value::Dict(table) => table.items.iter().for_each(|(_, _, item)| item.spoil()),
+            _ => {}
         }
     }
 
@@ -126,11 +220,20 @@ impl<'a> Value<'a> {
             Value::Text(text) => Known::Text(text.to_string()),
             Value::None => Known::None,
             Value::Bool(value) => Known::Bool(*value),
-            Value::List(items) => Known::List(items.iter().map(Value::known).collect()),
-            Value::Dict(items) => Known::Dict(
-                items.iter().map(|(key, place, value)| (key.to_string(), *place, value.known())).collect(),
-            ),
             Value::Moving(name) => Known::Moving(name.to_string()),
+            Value::List(_) => match self.items() {
+                Some(items) => Known::List(items.iter().map(Value::known).collect()),
+                None => Known::Other,
+            },
+            Value::Dict(_) => match self.table() {
+                Some(table) => {
+                    let item = |(key, place, value): &(Rc<str>, Place, Value<'a>)| {
+                        (key.to_string(), *place, value.known())
+                    };
+                    Known::Dict(table.iter().map(item).collect())
+                }
+                None => Known::Other,
+            },
             _ => Known::Other,
         }
     }
@@ -139,8 +242,8 @@ impl<'a> Value<'a> {
     pub(super) fn each(&self, found: &mut impl FnMut(&Value<'a>)) {
         found(self);
         match self {
-            Value::List(items) => items.iter().for_each(|item| item.each(found)),
-            Value::Dict(items) => items.iter().for_each(|(_, _, item)| item.each(found)),
+            Value::List(list) => list.items.iter().for_each(|item| item.each(found)),
+            Value::Dict(table) => table.items.iter().for_each(|(_, _, item)| item.each(found)),
             _ => {}
         }
     }
@@ -151,11 +254,18 @@ impl<'a> Value<'a> {
             // Without a value, whoever uses the name fails all the same.
             (value, Value::Unbound) | (Value::Unbound, value) => value,
             (one, other) if one == other => one,
-            // One class under the names of two releases.
-            (Value::Symbol(one), Value::Symbol(other)) if last(&one) == last(&other) => {
-                Value::Symbol(if symbols::is_known(&other) { other } else { one })
+            // One class of Airflow under the names of two releases. A name of somebody else's may be anything.
+            (Value::Symbol(one), Value::Symbol(other))
+                if last(&one) == last(&other) && symbols::is_known(&one) && symbols::is_known(&other) =>
+            {
+                Value::Symbol(other)
             }
-            _ => Value::Unknown,
+            (one, other) => {
+                // What is changed by this name from here on is one of them.
+                one.spoil();
+                other.spoil();
+                Value::Unknown
+            }
         }
     }
 }
@@ -163,141 +273,4 @@ impl<'a> Value<'a> {
 /// The last part of a dotted name.
 pub(super) fn last(symbol: &str) -> &str {
     symbol.rsplit('.').next().unwrap_or(symbol)
-}
-
-/// The names of a function that is being read, or of the module.
-pub(super) struct Scope<'a> {
-    names: HashMap<&'a str, Value<'a>>,
-    /// Where its function was defined.
-    parent: usize,
-    number: usize,
-    pub(super) globals: Vec<&'a str>,
-    pub(super) returned: Option<Value<'a>>,
-}
-
-/// What was assigned in a branch: the scope's index, the name, its value at the end.
-pub(super) type Changes<'a> = Vec<(usize, &'a str, Value<'a>)>;
-
-/// All names.
-pub(super) struct Names<'a> {
-    scopes: Vec<Scope<'a>>,
-    numbered: usize,
-    /// What was overwritten since the outermost branch began.
-    log: Vec<(usize, &'a str, Value<'a>)>,
-    branches: usize,
-}
-
-impl<'a> Names<'a> {
-    pub(super) fn new() -> Names<'a> {
-        let mut names = Names { scopes: Vec::new(), numbered: 0, log: Vec::new(), branches: 0 };
-        names.enter(0);
-        names
-    }
-
-    /// A scope of its own for a function that was defined in `parent`.
-    pub(super) fn enter(&mut self, parent: usize) {
-        self.numbered += 1;
-        self.scopes.push(Scope {
-            names: HashMap::new(),
-            parent,
-            number: self.numbered,
-            globals: Vec::new(),
-            returned: None,
-        });
-    }
-
-    pub(super) fn leave(&mut self) -> Option<Value<'a>> {
-        self.scopes.pop().and_then(|scope| scope.returned)
-    }
-
-    pub(super) fn in_module(&self) -> bool {
-        self.scopes.len() == 1
-    }
-
-    /// The scope that is being read, for [`Function::home`].
-    pub(super) fn here(&self) -> (usize, usize) {
-        let at = self.scopes.len() - 1;
-        (at, self.scopes[at].number)
-    }
-
-    pub(super) fn is_alive(&self, home: (usize, usize)) -> bool {
-        self.scopes.get(home.0).is_some_and(|scope| scope.number == home.1)
-    }
-
-    pub(super) fn scope(&mut self) -> &mut Scope<'a> {
-        let at = self.scopes.len() - 1;
-        &mut self.scopes[at]
-    }
-
-    pub(super) fn get(&self, name: &str) -> Value<'a> {
-        let mut at = self.scopes.len() - 1;
-        loop {
-            if let Some(value) = self.scopes[at].names.get(name) {
-                return value.clone();
-            }
-            if at == 0 {
-                return Value::Unbound;
-            }
-            at = self.scopes[at].parent;
-        }
-    }
-
-    pub(super) fn set(&mut self, name: &'a str, value: Value<'a>) {
-        let here = self.scopes.len() - 1;
-        let at = if self.scopes[here].globals.contains(&name) { 0 } else { here };
-        self.put(at, name, value);
-    }
-
-    fn put(&mut self, at: usize, name: &'a str, value: Value<'a>) {
-        let old = self.scopes[at].names.insert(name, value).unwrap_or(Value::Unbound);
-        if self.branches > 0 {
-            self.log.push((at, name, old));
-        }
-    }
-
-    /// The names of the module and what they stand for.
-    pub(super) fn of_module(&self) -> impl Iterator<Item = &Value<'a>> {
-        self.scopes[0].names.values()
-    }
-
-    pub(super) fn begin(&mut self) -> usize {
-        self.branches += 1;
-        self.log.len()
-    }
-
-    /// Ends a branch: its names are as before again, and what it made of them is returned.
-    pub(super) fn end(&mut self, mark: usize) -> Changes<'a> {
-        self.branches -= 1;
-        let mut changes: Changes<'a> = Vec::new();
-        for (at, name, old) in self.log.split_off(mark).into_iter().rev() {
-            // A scope that has been left.
-            if at >= self.scopes.len() {
-                continue;
-            }
-            let now = self.scopes[at].names.insert(name, old).unwrap_or(Value::Unbound);
-            if !changes.iter().any(|(other, known, _)| *other == at && *known == name) {
-                changes.push((at, name, now));
-            }
-        }
-        changes
-    }
-
-    /// After branches of which one was taken, or with `none` perhaps none.
-    pub(super) fn join(&mut self, branches: &[Changes<'a>], none: bool) {
-        let mut seen: Vec<(usize, &'a str)> = Vec::new();
-        for (at, name, _) in branches.iter().flatten() {
-            if seen.contains(&(*at, *name)) {
-                continue;
-            }
-            seen.push((*at, *name));
-            let old = self.scopes[*at].names.get(name).cloned().unwrap_or(Value::Unbound);
-            let value = |changes: &Changes<'a>| {
-                let found = changes.iter().find(|(other, known, _)| other == at && known == name);
-                found.map_or_else(|| old.clone(), |(_, _, value)| value.clone())
-            };
-            let joined = branches.iter().map(value).reduce(Value::or).unwrap_or(Value::Unknown);
-            let joined = if none { joined.or(old.clone()) } else { joined };
-            self.put(*at, name, joined);
-        }
-    }
 }

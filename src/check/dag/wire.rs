@@ -29,7 +29,13 @@ impl<'a> Reader<'a> {
     fn side(&mut self, value: &Value<'a>, before: bool) -> Vec<usize> {
         match value {
             Value::Task(task) => vec![*task],
-            Value::List(items) => items.iter().flat_map(|item| self.side(item, before)).collect(),
+            Value::List(_) => {
+                let Some(items) = value.sequence().map(<[_]>::to_vec) else {
+                    self.draft_loose(value);
+                    return Vec::new();
+                };
+                items.iter().flat_map(|item| self.side(item, before)).collect()
+            }
             Value::Group(group) => self.draft.ends(*group, before).unwrap_or_else(|| {
                 self.draft_loose(value);
                 Vec::new()
@@ -53,13 +59,13 @@ impl<'a> Reader<'a> {
             }
             Wiring::Chain => {
                 for pair in arguments.windows(2) {
-                    match (&pair[0], &pair[1]) {
-                        (Value::List(from), Value::List(to)) => {
-                            for (from, to) in from.iter().zip(to.iter()) {
+                    match (pair[0].sequence(), pair[1].sequence()) {
+                        (Some(from), Some(to)) => {
+                            for (from, to) in from.iter().zip(to) {
                                 self.wire(from, to, place);
                             }
                         }
-                        (from, to) => self.wire(from, to, place),
+                        _ => self.wire(&pair[0], &pair[1], place),
                     }
                 }
             }

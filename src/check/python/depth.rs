@@ -4,11 +4,11 @@
 //! nested expressions. What is beyond them is refused here, so that the parser, the visitors and the drop of the tree work in a
 //! bounded stack. One pass over the tokens; operators are reduced by precedence, so that a long flat list stays flat.
 
-use ruff_python_ast::token::TokenKind;
+use ruff_python_ast::token::{TokenKind, Tokens};
 use ruff_python_parser::{Mode, lexer};
 
 /// More than any CPython compiles: the most we measured is 9,995 (3.13), and 2,994 before.
-const DEEPEST: usize = 12_000;
+pub(super) const DEEPEST: usize = 12_000;
 /// CPython's `MAXLEVEL`.
 const BRACKETS: usize = 200;
 /// CPython's `MAXINDENT`.
@@ -20,17 +20,49 @@ const STRINGS: usize = 149;
 /// them, though, and a million of them would take its time and memory.
 const ODDITIES: usize = 64;
 
-/// What the tokens say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Depth {
-    /// No path from the top of the tree is longer.
-    pub(super) levels: usize,
-    /// There is a `global` or `nonlocal` somewhere.
-    pub(super) declares: bool,
-}
-
 /// Why a text is refused, in CPython's words.
 pub(super) type Refusal = &'static str;
+
+/// What is open at a token, of what CPython bounds.
+#[derive(Debug, Default)]
+struct Open {
+    brackets: usize,
+    indents: usize,
+    strings: usize,
+}
+
+impl Open {
+    fn count(&mut self, kind: TokenKind) -> Result<(), Refusal> {
+        match kind {
+            TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => {
+                self.brackets += 1;
+                if self.brackets > BRACKETS {
+                    return Err("too many nested parentheses");
+                }
+            }
+            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => {
+                self.brackets = self.brackets.saturating_sub(1);
+            }
+            TokenKind::FStringStart | TokenKind::TStringStart => {
+                self.strings += 1;
+                if self.strings > STRINGS {
+                    return Err("f-string: too many nested f-strings");
+                }
+            }
+            TokenKind::FStringEnd | TokenKind::TStringEnd => self.strings = self.strings.saturating_sub(1),
+            TokenKind::Newline => (self.brackets, self.strings) = (0, 0),
+            TokenKind::Indent => {
+                self.indents += 1;
+                if self.indents > INDENTS {
+                    return Err("too many levels of indentation");
+                }
+            }
+            TokenKind::Dedent => self.indents = self.indents.saturating_sub(1),
+            _ => {}
+        }
+        Ok(())
+    }
+}
 
 /// An operand, or several with operators between them, between two brackets or separators.
 #[derive(Debug, Default)]
@@ -173,32 +205,26 @@ fn odd(earlier: TokenKind, before: TokenKind, kind: TokenKind) -> bool {
     }
 }
 
-/// Reads the tokens of a text.
+/// Reads the tokens of a text; no path from the top of its tree has more levels than it says.
 ///
 /// # Errors
 /// It is nested deeper than CPython goes.
-pub(super) fn measure(text: &str) -> Result<Depth, Refusal> {
+pub(super) fn measure(text: &str) -> Result<usize, Refusal> {
     let mut tokens = lexer::lex(text, Mode::Module);
-    let mut depth = Depth::default();
+    let mut levels = 0_usize;
     let mut below: Vec<Frame> = Vec::new();
     let mut frame = Frame::default();
-    let (mut brackets, mut indents, mut strings, mut oddities) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut open, mut oddities) = (Open::default(), 0_usize);
     let (mut earlier, mut before) = (TokenKind::Newline, TokenKind::Newline);
     loop {
         let kind = tokens.next_token();
+        open.count(kind)?;
         match kind {
             TokenKind::EndOfFile => break,
             TokenKind::Comment | TokenKind::NonLogicalNewline | TokenKind::Unknown => continue,
-            TokenKind::Indent => {
-                indents += 1;
-                if indents > INDENTS {
-                    return Err("too many levels of indentation");
-                }
-            }
-            TokenKind::Dedent => indents = indents.saturating_sub(1),
+            TokenKind::Indent | TokenKind::Dedent => {}
             TokenKind::Newline => {
                 below.clear();
-                (brackets, strings) = (0, 0);
                 frame = Frame::default();
             }
             TokenKind::Lpar
@@ -206,17 +232,6 @@ pub(super) fn measure(text: &str) -> Result<Depth, Refusal> {
             | TokenKind::Lbrace
             | TokenKind::FStringStart
             | TokenKind::TStringStart => {
-                if matches!(kind, TokenKind::FStringStart | TokenKind::TStringStart) {
-                    strings += 1;
-                    if strings > STRINGS {
-                        return Err("f-string: too many nested f-strings");
-                    }
-                } else {
-                    brackets += 1;
-                    if brackets > BRACKETS {
-                        return Err("too many nested parentheses");
-                    }
-                }
                 let inner = frame.inner(false);
                 below.push(std::mem::replace(&mut frame, inner));
             }
@@ -225,11 +240,6 @@ pub(super) fn measure(text: &str) -> Result<Depth, Refusal> {
             | TokenKind::Rbrace
             | TokenKind::FStringEnd
             | TokenKind::TStringEnd => {
-                if matches!(kind, TokenKind::FStringEnd | TokenKind::TStringEnd) {
-                    strings = strings.saturating_sub(1);
-                } else {
-                    brackets = brackets.saturating_sub(1);
-                }
                 while frame.lambda
                     && let Some(outer) = below.pop()
                 {
@@ -269,10 +279,6 @@ pub(super) fn measure(text: &str) -> Result<Depth, Refusal> {
             TokenKind::From if before == TokenKind::Yield => {}
             TokenKind::Not => {}
             TokenKind::Dot => frame.operand += 1,
-            TokenKind::Global | TokenKind::Nonlocal => {
-                depth.declares = true;
-                frame.separate();
-            }
             _ => match precedence(kind) {
                 Some(precedence) => frame.binary(precedence),
                 None if kind.is_non_soft_keyword()
@@ -291,12 +297,21 @@ pub(super) fn measure(text: &str) -> Result<Depth, Refusal> {
             }
         }
         (earlier, before) = (before, kind);
-        depth.levels = depth.levels.max(indents + frame.levels());
-        if depth.levels > DEEPEST {
+        levels = levels.max(open.indents + frame.levels());
+        if levels > DEEPEST {
             return Err("too deeply nested to be compiled");
         }
     }
-    Ok(depth)
+    Ok(levels)
+}
+
+/// The same refusals from the tokens of a text that was parsed without an error, and that is too short for [`DEEPEST`] levels.
+///
+/// # Errors
+/// It is nested deeper than CPython goes.
+pub(super) fn within_bounds(tokens: &Tokens) -> Result<(), Refusal> {
+    let mut open = Open::default();
+    tokens.iter().try_for_each(|token| open.count(token.kind()))
 }
 
 /// Where [`measure`] gives up: the lexer does not tell, but the shortest text that is refused does.
@@ -333,7 +348,7 @@ mod tests {
     use super::*;
 
     fn levels(text: &str) -> usize {
-        measure(text).unwrap().levels
+        measure(text).unwrap()
     }
 
     #[test]

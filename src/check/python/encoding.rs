@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use gix::bstr::ByteSlice as _;
+
 use super::super::{Code, Issue};
 use super::codecs::Codec;
 
@@ -26,13 +28,13 @@ pub(super) fn decode(source: &[u8]) -> Result<Decoded<'_>, Box<Issue>> {
     let wrong = |line: u32, column: u32, message: String| {
         Err(Box::new(Issue::at(line, column, Code::PythonEncoding, message)))
     };
-    if let Some(null) = body.iter().position(|byte| *byte == 0) {
+    if let Some(null) = body.find_byte(0) {
         let (line, column) = place(body, null);
         return wrong(line, column, "source code cannot contain null bytes".to_owned());
     }
     let (name, line) = match &cookie {
-        Some((name, line)) => (normal(name), *line),
-        None => ("utf-8".to_owned(), 0),
+        Some((name, line)) => (Cow::Owned(normal(name)), *line),
+        None => (Cow::Borrowed("utf-8"), 0),
     };
     if marked && name != "utf-8" {
         return wrong(line, 0, format!("encoding problem: {name} with BOM"));
@@ -47,7 +49,7 @@ pub(super) fn decode(source: &[u8]) -> Result<Decoded<'_>, Box<Issue>> {
             return wrong(line, 0, format!("the file is not of the encoding that it names: {name}"));
         }
         Codec::Utf8 => std::str::from_utf8(body).map(Cow::Borrowed).map_err(|error| error.valid_up_to()),
-        Codec::Ascii => match body.iter().position(|byte| !byte.is_ascii()) {
+        Codec::Ascii => match body.find_non_ascii_byte() {
             Some(at) => Err(at),
             None => Ok(String::from_utf8_lossy(body)),
         },

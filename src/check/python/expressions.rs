@@ -1,10 +1,12 @@
 //! The walk over expressions: `await`, `yield`, `:=`, comprehensions, stars and targets.
 
+use std::collections::HashSet;
+
 use ruff_python_ast::{self as ast, Expr, ExprContext};
 use ruff_text_size::{Ranged, TextRange};
 
 use super::scope::{self, Kind};
-use super::walk::Walk;
+use super::walk::{FEW, Walk};
 
 /// CPython's `sys.int_info.default_max_str_digits`.
 const DIGITS: usize = 4300;
@@ -310,13 +312,21 @@ impl<'a> Walk<'a> {
 
     pub(super) fn arguments(&mut self, arguments: &'a ast::Arguments) {
         self.elements(&arguments.args);
-        let mut seen = std::collections::HashSet::new();
-        for keyword in &arguments.keywords {
+        let many = arguments.keywords.len() > FEW;
+        let mut seen = HashSet::new();
+        for (at, keyword) in arguments.keywords.iter().enumerate() {
             if let Some(name) = &keyword.arg
                 && self.compiled
             {
                 self.debug(name, name.range);
-                if !seen.insert(name.as_str()) {
+                let is_it = |earlier: &ast::Keyword| {
+                    earlier.arg.as_ref().is_some_and(|earlier| earlier.as_str() == name.as_str())
+                };
+                let twice = match many {
+                    true => !seen.insert(name.as_str()),
+                    false => arguments.keywords[..at].iter().any(is_it),
+                };
+                if twice {
                     self.wrong(keyword.range, format!("keyword argument repeated: {name}"));
                 }
             }

@@ -21,7 +21,7 @@ mod wording;
 use std::borrow::Cow;
 
 use ruff_python_ast::PythonVersion;
-use ruff_python_ast::token::TokenKind;
+use ruff_python_ast::token::{TokenKind, Tokens};
 use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::{TextRange, TextSize};
 
@@ -79,10 +79,13 @@ pub fn compile<R>(
         );
         issues.push(Issue::of_file(Code::LargeFile, message));
     }
-    let lines = Lines::of(text);
     let (mut found, looked) = parse(&decoded, python.minor, look);
     found.sort_by_key(|found| found.at);
     found.truncate(TOLD);
+    if found.is_empty() && looked.is_some() {
+        return (issues, looked);
+    }
+    let lines = Lines::of(text);
     let marker = if looked.is_none() { text_only::conflict(text, &lines) } else { None };
     match marker {
         Some(marker) => issues.push(marker),
@@ -122,11 +125,24 @@ fn parse<R>(
     look: impl FnOnce(&ast::ModModule, &str) -> R,
 ) -> (Vec<Found>, Option<R>) {
     let text = &*decoded.text;
-    let depth = match depth::measure(text) {
-        Ok(depth) => depth,
+    // A text has no more levels than bytes. If there is stack for so many, its tokens need not be read twice.
+    let early = match stacker::remaining_stack() {
+        Some(rest) if text.len() <= depth::DEEPEST && rest >= stack_of(text, text.len()) => {
+            tree(text, minor).filter(|parsed| parsed.errors().is_empty())
+        }
+        _ => None,
+    };
+    if let Some(parsed) = early {
+        return match depth::within_bounds(parsed.tokens()) {
+            Ok(()) => judge(parsed, Cow::Borrowed(text), &decoded.strays, minor, look),
+            Err(refusal) => (refused(text, minor, refusal), None),
+        };
+    }
+    let levels = match depth::measure(text) {
+        Ok(levels) => levels,
         Err(refusal) => return (refused(text, minor, refusal), None),
     };
-    on_stack(text, depth.levels, || {
+    on_stack(text, levels, || {
         let mut text = Cow::Borrowed(text);
         let Some(mut parsed) = tree(&text, minor) else { return (Vec::new(), None) };
         for _ in 0..(LARGE / (text.len() + 1)).clamp(1, LINE_BREAKS) {
@@ -134,30 +150,74 @@ fn parse<R>(
             let Some(again) = tree(&patched, minor) else { break };
             (text, parsed) = (Cow::Owned(patched), again);
         }
-        let text = &*text;
-        let (mut found, mut whole) = strays(&parsed, &decoded.strays);
-        if !whole {
-            return (found, None);
-        }
-        whole = parsed.errors().iter().all(|error| grammar::tolerated(error, text));
-        found.extend(grammar_of(&parsed, text, minor));
-        if !whole {
-            return (found, None);
-        }
-        let semantic = walk::check(parsed.syntax(), text, minor, depth.declares);
-        found.extend(semantic.into_iter().map(Found::syntax));
-        let looked = look(parsed.syntax(), text);
-        (found, Some(looked))
+        judge(parsed, text, &decoded.strays, minor, look)
     })
 }
 
+/// What is wrong in a text that was parsed, and what `look` says of its tree if there is one.
+fn judge<R>(
+    parsed: Parsed<ast::ModModule>,
+    text: Cow<'_, str>,
+    stray: &[(usize, u8)],
+    minor: u8,
+    look: impl FnOnce(&ast::ModModule, &str) -> R,
+) -> (Vec<Found>, Option<R>) {
+    let text = &*text;
+    let (mut found, mut whole) = strays(&parsed, stray);
+    if !whole {
+        return (found, None);
+    }
+    whole = parsed.errors().iter().all(|error| grammar::tolerated(error, text));
+    let words = Words::of(parsed.tokens());
+    found.extend(grammar_of(&parsed, text, minor, words));
+    if !whole {
+        return (found, None);
+    }
+    let semantic = walk::check(parsed.syntax(), text, minor, words);
+    found.extend(semantic.into_iter().map(Found::syntax));
+    let looked = look(parsed.syntax(), text);
+    (found, Some(looked))
+}
+
+/// Words of a text without which some questions need not be asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Words {
+    /// `global` or `nonlocal`.
+    declares: bool,
+    /// `:=`.
+    extends: bool,
+    /// `yield` or `match`: the only words with which the parser, from 3.10 on, takes what [`grammar`] refuses.
+    peculiar: bool,
+}
+
+impl Words {
+    fn of(tokens: &Tokens) -> Words {
+        tokens.iter().fold(Words::default(), |words, token| match token.kind() {
+            TokenKind::Global | TokenKind::Nonlocal => Words { declares: true, ..words },
+            TokenKind::ColonEqual => Words { extends: true, ..words },
+            TokenKind::Yield | TokenKind::Match => Words { peculiar: true, ..words },
+            _ => words,
+        })
+    }
+}
+
+/// Does something on a stack on which [`compile`] need not make one of its own for each file: that takes longer than most files do.
+/// What is not touched of it costs nothing.
+pub fn with_room<R>(work: impl FnOnce() -> R) -> R {
+    let room = STACK_TO_SPARE + depth::DEEPEST * STACK_OF_A_LEVEL + 2 * STACK;
+    stacker::maybe_grow(room, room, work)
+}
+
 /// Whatever is done with a tree, its drop too, has to be done in here.
-///
+fn on_stack<R>(text: &str, levels: usize, work: impl FnOnce() -> R) -> R {
+    let stack = stack_of(text, levels);
+    stacker::maybe_grow(stack, stack, work)
+}
+
 /// More than the levels need: should the parser, recovering from an error, nest what we did not see nested, there is room.
 /// What is not touched costs nothing.
-fn on_stack<R>(text: &str, levels: usize, work: impl FnOnce() -> R) -> R {
-    let stack = STACK + levels * STACK_OF_A_LEVEL + (text.len() * STACK_OF_A_BYTE).min(STACK_TO_SPARE);
-    stacker::maybe_grow(stack, stack, work)
+fn stack_of(text: &str, levels: usize) -> usize {
+    STACK + levels * STACK_OF_A_LEVEL + (text.len() * STACK_OF_A_BYTE).min(STACK_TO_SPARE)
 }
 
 fn tree(text: &str, minor: u8) -> Option<Parsed<ast::ModModule>> {
@@ -182,15 +242,16 @@ fn strays(parsed: &Parsed<ast::ModModule>, strays: &[(usize, u8)]) -> (Vec<Found
     (first.into_iter().collect(), true)
 }
 
-fn grammar_of(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> Vec<Found> {
+fn grammar_of(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8, words: Words) -> Vec<Found> {
     let errors = parsed.errors().iter().filter(|error| !grammar::tolerated(error, text));
     let errors = errors.map(|error| (error.range(), wording::parse(&error.error, text, error.range())));
     let unsupported = parsed.unsupported_syntax_errors().iter().filter(|error| !grammar::had(error, text));
     let unsupported = unsupported.map(|error| (error.range(), wording::unsupported(error)));
-    let own = layout::check(parsed.tokens(), text)
-        .into_iter()
-        .take(TOLD)
-        .chain(grammar::check(parsed, text, minor));
+    let grammar = match words.peculiar || minor < 10 {
+        true => grammar::check(parsed, text, minor),
+        false => Vec::new(),
+    };
+    let own = layout::check(parsed.tokens(), text).into_iter().take(TOLD).chain(grammar);
     errors.take(TOLD).chain(unsupported.take(TOLD)).chain(own.take(TOLD)).map(Found::syntax).collect()
 }
 
@@ -199,11 +260,13 @@ fn refused(text: &str, minor: u8, refusal: depth::Refusal) -> Vec<Found> {
     let at = depth::place(text);
     let before = &text[..text[..at].rfind(['\n', '\r']).map_or(0, |line| line + 1)];
     let mut found = Vec::new();
-    if let Ok(depth) = depth::measure(before) {
-        on_stack(before, depth.levels, || {
+    if let Ok(levels) = depth::measure(before) {
+        on_stack(before, levels, || {
             if let Some(parsed) = tree(before, minor) {
                 let end = TextSize::try_from(before.len()).unwrap_or_default();
-                found.extend(grammar_of(&parsed, before, minor).into_iter().filter(|found| found.at < end));
+                let words = Words::of(parsed.tokens());
+                let earlier = grammar_of(&parsed, before, minor, words);
+                found.extend(earlier.into_iter().filter(|found| found.at < end));
             }
         });
     }

@@ -1,5 +1,6 @@
 //! From offsets to lines and columns.
 
+use gix::bstr::ByteSlice as _;
 use ruff_text_size::TextSize;
 
 /// Where the lines of a text begin. A line ends with `\n`, `\r\n` or `\r`, as Python reads files.
@@ -7,16 +8,24 @@ use ruff_text_size::TextSize;
 pub(in crate::check) struct Lines<'a> {
     text: &'a str,
     starts: Vec<u32>,
+    /// Every byte is a character.
+    ascii: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(in crate::check) fn of(text: &'a str) -> Lines<'a> {
         let bytes = text.as_bytes();
-        let after = bytes.iter().enumerate().filter_map(|(at, byte)| {
-            let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
-            ends.then(|| u32::try_from(at + 1).unwrap_or(u32::MAX))
-        });
-        Lines { text, starts: std::iter::once(0).chain(after).collect() }
+        let mut starts = Vec::with_capacity(1 + bytes.len() / 32);
+        starts.push(0);
+        let mut rest = 0;
+        while let Some(end) = bytes[rest..].find_byteset(b"\r\n") {
+            rest += end + 1;
+            if bytes[rest - 1] == b'\r' && bytes.get(rest) == Some(&b'\n') {
+                rest += 1;
+            }
+            starts.push(u32::try_from(rest).unwrap_or(u32::MAX));
+        }
+        Lines { text, starts, ascii: text.is_ascii() }
     }
 
     /// The 1-based line and column, in characters, of an offset.
@@ -24,7 +33,7 @@ impl<'a> Lines<'a> {
         let at = self.text.floor_char_boundary(at.to_usize());
         let line = self.starts.partition_point(|start| *start as usize <= at);
         let start = self.starts[line - 1] as usize;
-        let column = self.text[start..at].chars().count() + 1;
+        let column = 1 + if self.ascii { at - start } else { self.text[start..at].chars().count() };
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
@@ -49,5 +58,7 @@ mod tests {
         assert_eq!(lines.place(10.into()), (3, 1));
         assert_eq!(lines.place(12.into()), (4, 1));
         assert_eq!(lines.iter().collect::<Vec<_>>(), ["ä = 1", "b", "c", ""]);
+        let plain = Lines::of("a = 1\r\n\rb = 2");
+        assert_eq!([0, 4, 7, 8, 12, 99].map(|at: u32| plain.place(at.into()).1), [1, 5, 1, 1, 5, 6]);
     }
 }

@@ -68,11 +68,13 @@ pub(super) struct Scopes<'a> {
     current: usize,
     /// The module has a `global` or a `nonlocal`.
     declares: bool,
+    /// And a `:=`, for which the names of a comprehension matter.
+    extends: bool,
 }
 
 impl<'a> Scopes<'a> {
-    pub(super) fn new(declares: bool) -> Scopes<'a> {
-        let mut scopes = Scopes { all: Vec::new(), current: 0, declares };
+    pub(super) fn new(declares: bool, extends: bool) -> Scopes<'a> {
+        let mut scopes = Scopes { all: Vec::new(), current: 0, declares, extends };
         scopes.push(Kind::Module, None);
         scopes
     }
@@ -145,8 +147,8 @@ impl<'a> Scopes<'a> {
     /// # Errors
     /// In CPython's words, when the scope cannot have that name so.
     pub(super) fn note(&mut self, name: &'a str, mut flags: u8) -> Result<(), String> {
-        let comprehension = matches!(self.here().kind, Kind::Comprehension { .. });
-        if !self.declares && !comprehension {
+        let extended = self.extends && matches!(self.here().kind, Kind::Comprehension { .. });
+        if !self.declares && !extended {
             return Ok(());
         }
         let name = self.mangled(name);

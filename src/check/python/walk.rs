@@ -1,10 +1,16 @@
 //! The walk over statements: what CPython's symbol table and compiler refuse in a tree that its grammar lets through.
 
+use std::collections::HashSet;
+
 use ruff_python_ast::{self as ast, Expr, PythonVersion, Stmt};
 use ruff_text_size::TextRange;
 
+use super::Words;
 use super::future::Future;
 use super::scope::{self, Kind, Scopes};
+
+/// So many names are compared with each other: less work than to sum them up, and hardly any function or call has more.
+pub(super) const FEW: usize = 16;
 
 /// A block that CPython counts, and unwinds on `break`, `continue` and `return`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +38,12 @@ pub(super) fn check(
     tree: &ast::ModModule,
     source: &str,
     minor: u8,
-    declares: bool,
+    words: Words,
 ) -> Vec<(TextRange, String)> {
     let mut walk = Walk {
         minor,
         source,
-        scopes: Scopes::new(declares),
+        scopes: Scopes::new(words.declares, words.extends),
         found: Vec::new(),
         blocks: Vec::new(),
         future: Future::of(&tree.body, minor),
@@ -216,10 +222,15 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn parameters(&mut self, parameters: &'a ast::Parameters) {
-        let mut seen = std::collections::HashSet::new();
-        for parameter in parameters {
+        let many = parameters.iter().nth(FEW).is_some();
+        let mut seen = HashSet::new();
+        for (at, parameter) in parameters.iter().enumerate() {
             let name = parameter.name();
-            if !seen.insert(name.as_str()) {
+            let twice = match many {
+                true => !seen.insert(name.as_str()),
+                false => parameters.iter().take(at).any(|earlier| earlier.name().as_str() == name.as_str()),
+            };
+            if twice {
                 self.wrong(name.range, format!("duplicate argument '{name}' in function definition"));
             }
             self.debug(name, name.range);
@@ -330,7 +341,7 @@ impl<'a> Walk<'a> {
     fn type_parameters(&mut self, parameters: Option<&'a ast::TypeParams>) {
         let Some(parameters) = parameters else { return };
         self.scopes.enter(Kind::Generic, None);
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let mut defaults = false;
         for parameter in parameters {
             let name = parameter.name();
