@@ -355,7 +355,10 @@ fn a_program_that_writes_to_the_tree_publishes_nothing() {
     let world = World::new();
     let before = world.synced.seen();
     let new = world.commit("new\n");
-    for script in ["echo more >> \"$1/a.py\"", "rm \"$1/dags/b.py\"", "echo x > \"$1/dags/extra.py\""] {
+    let in_secret = "printf 'neW\\n' > \"$1/a.py\"; touch -r \"$1/dags/b.py\" \"$1/a.py\"";
+    for script in
+        ["echo more >> \"$1/a.py\"", "rm \"$1/dags/b.py\"", "echo x > \"$1/dags/extra.py\"", in_secret]
+    {
         let said = synced::fails(&world.asks(script).args(["--one-time"]));
         assert!(said.contains("the check command changed the tree"), "{script}: {said}");
         assert_eq!(world.synced.seen(), before, "{script}");

@@ -6,10 +6,11 @@ mod synced;
 use std::fs;
 use std::path::Path;
 
+use support::GitServer;
 use support::agent::{Agent, Finished};
 use support::observe::{address, metrics, ready, sample};
 use support::wait::{PATIENCE, wait_until};
-use synced::Synced;
+use synced::{Synced, succeeds};
 
 /// A DAG file that Airflow would load.
 fn dag(id: &str) -> String {
@@ -299,4 +300,63 @@ fn a_repository_that_was_never_clean_is_published_all_the_same_but_never_what_st
     assert!(finished.stderr.contains("ignore-encoding"), "{}", finished.stderr);
     assert_eq!(fatal.published(), None);
     assert_eq!(finished.status.code(), Some(1), "what somebody waits for is not there");
+}
+
+#[test]
+fn the_error_file_says_why_a_revision_is_held_back_now() {
+    let world = world();
+    world.repo.remove("one.py");
+    let less = world.repo.commit(&[("readme", "less")]);
+    let error_file = world.path("error.json");
+    let args = |limit: &str| {
+        [format!("--max-removed-dags={limit}"), format!("--error-file={}", error_file.display())]
+    };
+    for limit in ["10", "20"] {
+        let args = args(limit);
+        holds(&world, &args.each_ref().map(String::as_str));
+        let text = fs::read_to_string(&error_file).expect("an error file");
+        assert!(text.contains(&less) && text.contains(&format!("more than {limit} %")), "{text}");
+    }
+    // Written once as long as it is true.
+    let written = fs::metadata(&error_file).and_then(|meta| meta.modified()).expect("it is there");
+    holds(&world, &args("20").each_ref().map(String::as_str));
+    assert_eq!(fs::metadata(&error_file).and_then(|meta| meta.modified()).expect("it is there"), written);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told() {
+    let world = Synced::empty();
+    world.repo.commit(&[("dags/one.py", &dag("one"))]);
+    let said = once(&world, &["--check-folder=dag"]).stderr;
+    assert!(said.contains("no folder `dag`"), "{said}");
+    once(&world, &["--check-folder=dags"]);
+    world.repo.remove("dags");
+    world.repo.commit(&[("flows/one.py", &dag("one"))]);
+    let said = holds(&world, &["--check-folder=dags"]);
+    assert!(said.contains("there is no folder `dags`") && said.contains("1 of 1 DAG files"), "{said}");
+}
+
+#[test]
+fn a_fresh_pod_fetches_what_it_plays_back_at_once_and_only_what_it_needs() {
+    let world = world();
+    let server = GitServer::plain(world.dir.path());
+    let fetches = |args: &[&str]| {
+        let root = world.path("fresh");
+        let _ = fs::remove_dir_all(&root);
+        server.forget_requests();
+        let launch = world.launch_from(server.url("upstream/.git")).set("root", &root).args(["--one-time"]);
+        succeeds(&launch.args(args));
+        let requests = server.requests();
+        let posts = requests.iter().filter(|request| request.method == "POST");
+        (posts.count(), support::agent::published(&root, "repo"))
+    };
+    let (plain, _) = fetches(&[]);
+    for (files, shown) in [(dag("one"), true), (broken("one"), false)] {
+        let before = world.published();
+        let head = world.repo.commit(&[("one.py", &format!("{files}# again\n"))]);
+        let (posts, published) = fetches(&["--check=gate"]);
+        assert_eq!(published, if shown { Some(head) } else { before });
+        assert_eq!(posts, plain, "one fetch, whether something is held back or not");
+        once(&world, &[]);
+    }
 }

@@ -122,7 +122,8 @@ fn history_has_the_depth_that_was_asked_for_and_changes_with_it() {
     let fresh = Synced { root: world.path("fresh"), ..world };
     for (depth, count) in [("1", "1"), ("3", "3"), ("0", "6")] {
         let _ = fs::remove_dir_all(&fresh.root);
-        fresh.once(&["--depth", depth]);
+        // With the gate a first start asks for as much as it may play back.
+        fresh.once(&["--check=off", "--depth", depth]);
         assert_eq!(fresh.git_in_tree(&["rev-list", "--count", "HEAD"]), count);
     }
 }

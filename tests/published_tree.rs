@@ -275,7 +275,8 @@ fn committed_links_and_names_of_any_kind_come_through() {
     repo.symlink("up", "dags/deep").symlink("dags/deep/back", "../../odd").symlink("dangling", "not/here");
     repo.symlink("self", "self");
     let head = repo.commit_all("odd");
-    world.once(&[]);
+    // Airflow's walk would raise at these links.
+    world.once(&["--check=off"]);
     world.shows(&head);
     assert_eq!(world.git_in_tree(&["status", "--porcelain"]), "");
     assert_eq!(fs::read(world.link().join("up/c.py")).unwrap(), b"3\n");

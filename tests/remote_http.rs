@@ -159,7 +159,8 @@ fn protocol_version_is_a_setting_of_the_binary() {
     ] {
         server.forget_requests();
         let site = Site::new();
-        site.publishes(&server.url("repo.git"), &[&format!("--git-config={setting}")], &repo.head());
+        let args = [&*format!("--git-config={setting}"), "--check=off"];
+        site.publishes(&server.url("repo.git"), &args, &repo.head());
         assert_eq!(server.requests()[0].git_protocol.as_deref(), sent, "{setting}");
         assert_eq!(site.git(&["rev-list", "--count", "HEAD"]), "1");
     }

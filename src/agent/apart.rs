@@ -3,6 +3,7 @@
 //! For commands beside a running agent. The stages are those of a pass, so the answers are too; but they lock, write and remember in that
 //! folder only. Of the root they read the state, the link, and the objects that somebody lends them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -225,14 +226,15 @@ impl Apart {
     fn fetch_over(&mut self, target: &Target, live: Option<&Live>) -> Result<(ObjectId, ObjectId), Broken> {
         let err = broken(Stage::Fetch);
         let depth = self.source.depth();
-        let Source { store, remote, config, state, .. } = &mut self.source;
+        let to_fetch = Pass::new(&mut self.source, &self.deadline).depth_to_fetch(target);
+        let Source { store, remote, state, .. } = &mut self.source;
         let objects = store.objects().map_err(&err)?;
         let same_depth = state.published.as_ref().is_none_or(|published| published.depth == depth);
         let here = |id: &ObjectId| same_depth && id.kind() == store.hash() && objects.exists(id);
         let haves: Vec<ObjectId> = live.map(|live| live.commit).filter(here).into_iter().collect();
         // A commit whose tree is kept is whole.
         if !target.commit.is_some_and(|commit| haves.contains(&commit)) {
-            remote.fetch(store, &[target.fetch], &haves, config.depth).map_err(&err)?;
+            remote.fetch(store, &[target.fetch], &haves, to_fetch).map_err(&err)?;
         }
         let objects = store.objects().map_err(&err)?;
         store.peel_to_commit(&objects, &target.fetch, remote.shown()).map_err(&err)
@@ -259,7 +261,9 @@ fn judge(
         pass.judge(objects, commit, files, live.map(|live| live.commit))?;
     }
     let Some(Held { because, reason, .. }) = held else { return Ok(Next::Publish) };
-    let is_first = live.is_none() && pass.source.state.published.is_none();
-    let instead = if is_first { pass.replay(commit)? } else { None };
+    let instead = match pass.is_first(target) {
+        true => pass.replay(commit, &BTreeSet::new())?.stands,
+        false => None,
+    };
     Ok(Next::Hold { because, reason, instead })
 }

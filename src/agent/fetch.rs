@@ -45,6 +45,7 @@ impl Pass<'_> {
     /// commit and its tree.
     fn fetch(&mut self, target: &Target) -> Result<(ObjectId, ObjectId), Broken> {
         let err = broken(Stage::Fetch);
+        let depth = self.depth_to_fetch(target);
         let source = &mut *self.source;
         let objects = source.store.objects().map_err(&err)?;
         // Not knowing them costs bytes.
@@ -56,10 +57,7 @@ impl Pass<'_> {
             target.looked_at || target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth;
         if !have {
             let haves = if same_depth { &kept[..] } else { &[] };
-            let fetched = source
-                .remote
-                .fetch(&source.store, &[target.fetch], haves, source.config.depth)
-                .map_err(&err)?;
+            let fetched = source.remote.fetch(&source.store, &[target.fetch], haves, depth).map_err(&err)?;
             source.metrics.fetched(fetched.bytes, fetched.objects);
             self.bytes += fetched.bytes;
             self.known = fetched.known;

@@ -77,6 +77,12 @@ pub fn write_error(path: &Path, report: &Report) -> io::Result<()> {
     })
 }
 
+/// What an error-file says, if there is one of ours.
+pub fn error_in(path: &Path) -> Option<String> {
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    Some(report.get("Err")?.as_str()?.to_owned())
+}
+
 /// Removes what a crash left beside the error-file.
 pub fn remove_leftovers(path: &Path) -> io::Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::{Instant, SystemTime};
 
 use gix::ObjectId;
-use gix::bstr::ByteSlice as _;
+use gix::bstr::{BStr, ByteSlice as _};
 
 use super::failure::{Broken, Failure};
 use super::folder::Folder;
@@ -25,9 +25,9 @@ use crate::tree::attributes::Converter;
 use crate::tree::{Listing, write};
 
 /// A push has fewer commits, nearly always.
-const PUSHED: usize = 200;
+pub(super) const PUSHED: usize = 200;
 /// So many commits of history are looked through for where a branch comes from.
-const HISTORY: usize = 10_000;
+pub(super) const HISTORY: usize = 10_000;
 /// A log is read by people.
 const TOLD: usize = 20;
 
@@ -41,13 +41,17 @@ impl Pass<'_> {
         (listing, converter): (&Listing, Option<&Converter>),
         live: Option<&Live>,
     ) -> Result<Option<Held>, Broken> {
+        if self.is_first(target) {
+            return self.check_first(objects, commit, target, (listing, converter));
+        }
         // It was let through before: now it is built, or built again.
         if target.looked_at || self.source.state.of(&commit).is_some() {
             return Ok(None);
         }
         let on_rewind = self.source.config.check.on_rewind;
+        let before = live.map(|live| live.commit).or_else(|| self.instead(target)?.commit);
         if on_rewind != OnRewind::Allow
-            && let Some(reason) = live.and_then(|live| self.rewind(objects, commit, target, live))
+            && let Some(reason) = before.and_then(|before| self.rewind(objects, commit, target, before))
         {
             if on_rewind == OnRewind::Block {
                 return Ok(Some(self.hold(commit, target, "rewind", &reason)));
@@ -58,17 +62,47 @@ impl Pass<'_> {
             return Ok(None);
         }
         let start = Instant::now();
-        let before = live.map(|live| live.commit).or_else(|| self.instead(target)?.commit);
+        let renewed = before.and_then(|before| self.bring_back(objects, commit, before));
+        let objects = renewed.as_ref().unwrap_or(objects);
         let report = self.judge(objects, commit, (listing, converter), before)?;
-        let found = report.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
-        self.source.metrics.checked(start.elapsed(), found);
-        tell(&report.findings);
-        self.findings.clone_from(&report.findings);
+        self.looked(start, &report.findings);
         let Verdict::Reject { because, reason } = report.verdict else {
             self.source.state.held = None;
             return Ok(None);
         };
         Ok(Some(self.hold(commit, target, because, &reason)))
+    }
+
+    /// After the object store was lost: the objects of what readers have, with which `commit` is compared. Without them their files on
+    /// disk do nearly as well.
+    fn bring_back(&mut self, objects: &Objects, commit: ObjectId, before: ObjectId) -> Option<Objects> {
+        let source = &mut *self.source;
+        // A root may have changed to an upstream with ids of another kind.
+        if before == commit
+            || before.kind() != commit.kind()
+            || source.store.peel_to_commit(objects, &before, "").is_ok()
+        {
+            return None;
+        }
+        match source.remote.fetch(&source.store, &[before], &[commit], source.config.depth) {
+            Ok(fetched) => {
+                source.metrics.fetched(fetched.bytes, fetched.objects);
+                self.bytes += fetched.bytes;
+                self.source.store.objects().ok()
+            }
+            Err(err) => {
+                tracing::debug!("the objects of {before} are gone: {err}");
+                None
+            }
+        }
+    }
+
+    /// Tells what was found.
+    pub(super) fn looked(&mut self, since: Instant, findings: &[Finding]) {
+        let found = findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
+        self.source.metrics.checked(since.elapsed(), found);
+        tell(findings);
+        self.findings = findings.to_vec();
     }
 
     /// Remembers that a revision is held back.
@@ -93,20 +127,20 @@ impl Pass<'_> {
 
     /// Whether the ref moved backward, in words: what is published now has the new commit in its history, as far as that is here,
     /// or was published after it. Somebody who asks for another ref means it.
-    fn rewind(&self, objects: &Objects, commit: ObjectId, target: &Target, live: &Live) -> Option<String> {
+    fn rewind(&self, objects: &Objects, commit: ObjectId, target: &Target, from: ObjectId) -> Option<String> {
         let Source { state, store, .. } = &*self.source;
-        if state.of(&live.commit).is_none_or(|published| published.wanted != target.wanted) {
+        if state.of(&from).is_none_or(|published| published.wanted != target.wanted) {
             return None;
         }
         // The way nearly every push goes, looked for first: it is short.
-        if store.is_ancestor(objects, &live.commit, &commit, PUSHED) {
+        if store.is_ancestor(objects, &from, &commit, PUSHED) {
             return None;
         }
         let name = commit.to_string();
         let was_published = || state.retired.iter().any(|tree| tree.path.ends_with(&name));
-        let rewound = store.is_ancestor(objects, &commit, &live.commit, HISTORY) || was_published();
+        let rewound = store.is_ancestor(objects, &commit, &from, HISTORY) || was_published();
         rewound.then(|| {
-            let (reference, from) = (&target.reference, live.commit);
+            let reference = &target.reference;
             format!("`{reference}` moved backward, from {from} to {name}")
         })
     }
@@ -140,6 +174,23 @@ impl Pass<'_> {
         &mut self,
         objects: &Objects,
         commit: ObjectId,
+        files: (&Listing, Option<&Converter>),
+        before: Option<ObjectId>,
+    ) -> Result<Report, Broken> {
+        let message = self.source.store.message(objects, &commit).unwrap_or_default();
+        let report = self.ask_gate(objects, (commit, message.as_bstr()), files, before)?;
+        if let (Verdict::Reject { because: "shrink", .. }, Some(before)) = (&report.verdict, before)
+            && let Some(message) = self.message_that_means_it(objects, commit, before)?
+        {
+            return self.ask_gate(objects, (commit, message.as_bstr()), files, Some(before));
+        }
+        Ok(report)
+    }
+
+    fn ask_gate(
+        &mut self,
+        objects: &Objects,
+        (commit, message): (ObjectId, &BStr),
         (listing, converter): (&Listing, Option<&Converter>),
         before: Option<ObjectId>,
     ) -> Result<Report, Broken> {
@@ -171,9 +222,7 @@ impl Pass<'_> {
         };
         let published = before.as_ref().map(|(_, commit)| check::Published { commit, files: &files });
         let candidate = Candidate::new(listing, folder, objects, converter, interrupt);
-        let message = store.message(objects, &commit).unwrap_or_default();
-        let revision =
-            check::Revision { commit: &commit.to_string(), message: message.as_bstr(), files: &candidate };
+        let revision = check::Revision { commit: &commit.to_string(), message, files: &candidate };
         gate.judge(revision, published).map_err(|err| match self.deadline.check() {
             Err(expired) => Broken::new(Stage::Check, &write::Error::Expired(expired)),
             Ok(()) => {

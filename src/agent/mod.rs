@@ -13,6 +13,7 @@ mod files;
 mod folder;
 mod gate;
 mod locks;
+mod meant;
 mod own_check;
 pub mod pass;
 pub mod pid1;

@@ -17,6 +17,7 @@ use super::resolve::Target;
 use super::retire::Compaction;
 use super::source::{self, Live, Source};
 use crate::check::Finding;
+use crate::check::verdict::Verdict;
 use crate::config::Submodules;
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
@@ -64,6 +65,8 @@ pub struct Report {
     pub bytes: u64,
     /// What each stage took.
     pub took: HashMap<&'static str, Duration>,
+    /// The newest revision, which was held back: this is an older one.
+    pub held: Option<Held>,
 }
 
 /// The revision that is to become a tree.
@@ -108,6 +111,8 @@ pub(super) struct Pass<'a> {
     pub(super) known: Known,
     /// What was found of the revision.
     pub(super) findings: Vec<Finding>,
+    /// What the gate said of commits over others, or over nothing: none is looked at twice. `None` cannot be written at all.
+    pub(super) played: HashMap<(ObjectId, Option<ObjectId>), Option<Verdict>>,
 }
 
 impl<'a> Pass<'a> {
@@ -117,6 +122,7 @@ impl<'a> Pass<'a> {
             bytes: 0,
             known: Known::default(),
             findings: Vec::new(),
+            played: HashMap::new(),
             deadline: deadline.clone(),
             source,
         }
@@ -129,7 +135,18 @@ impl Pass<'_> {
         let target = resolved.inspect_err(|failure| self.keep_up(failure))?;
         self.settle_link()?;
         self.source.leftovers |= !self.source.look_for_damage();
-        let Some(held) = self.held(&target) else { return self.aim(&target) };
+        let Some(held) = self.held(&target) else {
+            let outcome = self.aim(&target)?;
+            // What readers have may have lost its metadata with the object store: it is built again at once, as nobody knows
+            // how long this one is held back.
+            if let Outcome::Rejected(_) = outcome
+                && self.source.live().is_none()
+                && let Some(published) = self.instead(&target)
+            {
+                self.aim(&published)?;
+            }
+            return Ok(outcome);
+        };
         // Until something else is wanted, what should be published is what is.
         let outcome = match self.instead(&target) {
             Some(published) => self.aim(&published)?,
@@ -228,17 +245,26 @@ impl Pass<'_> {
         let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
         let converter = Converter::new(&listing, &objects, self.source.config.checkout)
             .map_err(broken_tree(Stage::Check))?;
+        let is_first = self.is_first(target);
         let held = self.time(Stage::Check, |pass| {
             pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
         })?;
         if let Some(held) = held {
-            return self.publish_an_older_one(target, commit, held);
+            return if is_first {
+                self.publish_an_older_one(target, commit, held)
+            } else {
+                Ok(Outcome::Rejected(held))
+            };
         }
         let new = New { commit, listing: &listing, converter: converter.as_ref() };
         let (tree, manifest) = self.time(Stage::Stage, |pass| pass.stage(&objects, &new, live, looked))?;
         let staged = Staged { tree: &tree, commit, root };
         if let Some(held) = self.time(Stage::Check, |pass| pass.ask(&objects, &staged, target))? {
-            return Ok(Outcome::Rejected(held));
+            return if is_first {
+                self.publish_an_older_one(target, commit, held)
+            } else {
+                Ok(Outcome::Rejected(held))
+            };
         }
         // With a converter a manifest has other sizes than the blobs.
         let passed = manifest
@@ -259,6 +285,7 @@ impl Pass<'_> {
             changes,
             bytes: self.bytes,
             took: self.took.clone(),
+            held: None,
         })))
     }
 

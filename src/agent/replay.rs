@@ -1,129 +1,264 @@
-//! A pod that starts while the tip is held back: it should serve what pods serve that have been there for longer.
+//! The first start: a pod should serve what pods serve that have been there for longer.
 //!
-//! An agent that was there has followed the branch, commit by commit, and has stopped where the gate stopped it. One that begins
-//! plays that back over the last commits, and publishes where it ends.
+//! An agent that was there has followed the branch, commit by commit, and has stopped where the gate, or the operator's own check,
+//! stopped it. One that begins plays that back over the last commits, and publishes where it ends.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use gix::ObjectId;
 
-use super::failure::{Broken, broken};
+use super::failure::{Broken, Failure, broken};
 use super::pass::{Outcome, Pass};
 use super::resolve::Target;
-use crate::check::verdict::Verdict;
+use crate::check::report::Report;
+use crate::check::verdict::{Policy, Verdict};
+use crate::config::Submodules;
+use crate::deadline::Expired;
+use crate::error::Remedy;
+use crate::git::diff;
 use crate::git::store::Objects;
 use crate::metrics::Stage;
 use crate::publish::state::Held;
 use crate::tree::attributes::Converter;
-use crate::tree::{self, Policy};
+use crate::tree::{self, Listing};
 
-/// So many commits are played back at most. Who pushes more broken ones in a row has other problems.
-const COMMITS: usize = 32;
+/// So many commits are played back at most. Who pushes more broken ones in a row has other problems. Fetching them costs next to
+/// nothing: of 10,000 files, with a file changed by each commit, 0.5 % more than the newest one alone.
+pub(super) const WINDOW: NonZeroU32 = NonZeroU32::new(32).expect("more than none");
+
+/// So many trees are built for the operator's own check, each for a commit that it may refuse.
+const TRIES: usize = 8;
+
+/// Where an agent stands that has followed the branch.
+pub(super) struct Played {
+    pub(super) stands: Option<ObjectId>,
+    /// What the gate says of the tip, if it was asked.
+    tip: Option<Report>,
+}
 
 impl Pass<'_> {
-    /// The tip is held back. With nothing published yet, what should be is looked for in its history: the commit that an agent which
-    /// followed the branch would have stopped at; without any such the tip, unless that would stop Airflow.
+    /// Whether nobody has anything yet, so that the newest revision takes the place of none.
+    pub(super) fn is_first(&self, target: &Target) -> bool {
+        !target.looked_at && self.source.state.published.is_none() && self.source.live().is_none()
+    }
+
+    /// How much history is asked for: at a first start so much as may be played back.
+    pub(super) fn depth_to_fetch(&self, target: &Target) -> Option<NonZeroU32> {
+        let config = &self.source.config;
+        let plays = config.check.policy != Policy::Off || config.check.own.is_some();
+        config.depth.map(|depth| if plays && self.is_first(target) { depth.max(WINDOW) } else { depth })
+    }
+
+    /// **check** of the newest revision where nothing is published. `None` means that it may be.
+    pub(super) fn check_first(
+        &mut self,
+        objects: &Objects,
+        tip: ObjectId,
+        target: &Target,
+        (listing, converter): (&Listing, Option<&Converter>),
+    ) -> Result<Option<Held>, Broken> {
+        let settings = &self.source.config.check;
+        if settings.policy == Policy::Off {
+            return Ok(None);
+        }
+        let start = Instant::now();
+        let folder = settings.folder.clone();
+        let mut report = self.judge(objects, tip, (listing, converter), None)?;
+        if !folder.is_empty() && report.files == 0 {
+            tracing::warn!(
+                "the revision has no folder `{folder}`, which `--check-folder` names: nothing is checked"
+            );
+        }
+        self.played.insert((tip, None), Some(report.verdict.clone()));
+        let mut stands = Some(tip);
+        if report.verdict != Verdict::Pass || !self.nothing_went(objects, tip, report.dag_files) {
+            let played = self.replay(tip, &BTreeSet::new())?;
+            stands = played.stands;
+            if stands != Some(tip) {
+                report = played.tip.unwrap_or(report);
+            }
+        }
+        self.looked(start, &report.findings);
+        match report.verdict {
+            Verdict::Reject { because, reason } if stands != Some(tip) => {
+                Ok(Some(self.hold(tip, target, because, &reason)))
+            }
+            verdict => {
+                if verdict != Verdict::Pass {
+                    tracing::warn!(
+                        "no commit of the last {WINDOW} is without errors: the newest is published"
+                    );
+                }
+                self.source.state.held = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The tip is held back, and nothing is published: what should be is looked for in its history.
     pub(super) fn publish_an_older_one(
         &mut self,
         target: &Target,
         tip: ObjectId,
         held: Held,
     ) -> Result<Outcome, Broken> {
-        if self.source.state.published.is_some() || self.source.live().is_some() {
-            return Ok(Outcome::Rejected(held));
-        }
-        let Some(commit) = self.time(Stage::Check, |pass| pass.replay(tip))? else {
-            return Ok(Outcome::Rejected(held));
-        };
-        if commit == tip {
-            tracing::warn!("no commit of the last {COMMITS} is without errors: the newest is published");
-        } else {
+        let findings = self.findings.clone();
+        let mut refused: BTreeSet<ObjectId> = BTreeSet::from([tip]);
+        let mut outcome = Outcome::Rejected(held.clone());
+        for _ in 0..TRIES {
+            let played = self.time(Stage::Check, |pass| pass.replay(tip, &refused))?;
+            let Some(commit) = played.stands else { break };
             tracing::warn!(tip = held.commit, "held back: {}", held.reason);
             tracing::warn!(%commit, "an older commit is published instead");
+            let older =
+                Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
+            match self.bring(&older, None)? {
+                Outcome::Published(mut report) => {
+                    report.held = Some(held.clone());
+                    outcome = Outcome::Published(report);
+                    break;
+                }
+                // By the operator's own check.
+                _ => refused.insert(commit),
+            };
         }
-        let older =
-            Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
-        let outcome = self.bring(&older, None)?;
+        let all = findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
+        self.source.metrics.findings(all);
+        // It was held back over nothing; over what is published now the answer is the same.
         let rules = self.rules_of_the_gate(target);
         let source = &mut *self.source;
-        // It was held back over nothing; over what is published now the answer is the same.
-        if commit != tip {
-            source.state.held = Some(Held { rules, ..held });
-        } else if !matches!(outcome, Outcome::Rejected(_)) {
-            // Unless the operator's own check refused it: that is remembered.
-            source.state.held = None;
-        }
+        source.state.held = Some(Held { rules, ..held });
         if source.state.save(&source.lock, &source.layout).is_err() {
             source.leftovers = true;
         }
         Ok(outcome)
     }
 
-    /// Where an agent would stand that had followed the first parents to `tip`. It begins at the oldest one without errors, or
-    /// without any such at the oldest that Airflow survives: others have that one since longer ago than we can see.
-    pub(super) fn replay(&mut self, tip: ObjectId) -> Result<Option<ObjectId>, Broken> {
-        let err = broken(Stage::Check);
-        let source = &mut *self.source;
-        if source.config.depth.is_some_and(|depth| (depth.get() as usize) < COMMITS) {
-            let depth = NonZeroU32::new(COMMITS as u32);
-            let fetched =
-                source.remote.fetch(&source.store, &[tip], &[], depth).map_err(broken(Stage::Fetch))?;
-            source.metrics.fetched(fetched.bytes, fetched.objects);
-            self.bytes += fetched.bytes;
+    /// Whether all of the last commits only added files, or changed so few that no guard can have stopped at any of them: then the tip,
+    /// which has no error, is where an agent stands, whichever it had before.
+    fn nothing_went(&self, objects: &Objects, tip: ObjectId, dag_files: usize) -> bool {
+        let source = &*self.source;
+        let limit = usize::try_from(source.config.limits.entries).unwrap_or(usize::MAX);
+        let store = &source.store;
+        let tree = |commit: &ObjectId| store.peel_to_commit(objects, commit, "").ok().map(|(_, tree)| tree);
+        let (mut added, mut changed) = (0, 0);
+        for pair in self.first_parents(objects, tip).windows(2) {
+            let [Some(new), Some(old)] = [tree(&pair[0]), tree(&pair[1])] else { return false };
+            // One line of an ignore file may hide every DAG.
+            let step = diff::changes_but(".airflowignore", store, objects, &old, &new, limit);
+            let Some(step) = step.filter(|step| step.removed == 0) else { return false };
+            added += step.added;
+            changed += step.changed;
         }
+        let had = dag_files.saturating_sub(added + changed);
+        changed == 0 || changed * 100 <= had * usize::from(source.config.check.max_removed.min(99))
+    }
+
+    /// The tip and its first parents, as far as they are here.
+    fn first_parents(&self, objects: &Objects, tip: ObjectId) -> Vec<ObjectId> {
         let store = &self.source.store;
-        let objects = store.objects().map_err(&err)?;
         let mut commits = vec![tip];
-        while commits.len() < COMMITS {
+        while commits.len() < WINDOW.get() as usize {
             let last = commits.last().expect("the tip at least");
+            let parent = store.parents(objects, last).ok().and_then(|parents| parents.first().copied());
             // Where the history that was fetched ends.
-            let Ok((parent, _)) = store.parents(&objects, last).and_then(|parents| {
-                parents
-                    .first()
-                    .map_or_else(|| Err(store.damaged(last)), |it| store.peel_to_commit(&objects, it, ""))
-            }) else {
+            let Some(parent) = parent.filter(|it| store.peel_to_commit(objects, it, "").is_ok()) else {
                 break;
             };
             commits.push(parent);
         }
-        let (mut stands, mut survives) = (None, None);
-        for commit in commits.iter().rev() {
-            match self.verdict_of(&objects, *commit, stands)? {
-                Some(Verdict::Pass) => stands = Some(*commit),
-                Some(Verdict::Reject { because: "error", .. }) if survives.is_none() => {
-                    survives = Some(*commit)
-                }
-                _ => {}
+        commits
+    }
+
+    /// Where an agent would stand that had followed the first parents to `tip`, and had `refused` some. It begins at the oldest one
+    /// without errors, or without any such at the oldest that Airflow survives: others have that one since longer ago than we
+    /// can see.
+    pub(super) fn replay(&mut self, tip: ObjectId, refused: &BTreeSet<ObjectId>) -> Result<Played, Broken> {
+        let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
+        let mut commits = self.first_parents(&objects, tip);
+        commits.reverse();
+        let mut played = self.follow(&objects, &commits, None, refused)?;
+        if played.stands.is_none() {
+            let survives = |commit: &&ObjectId| {
+                let verdict = self.played.get(&(**commit, None)).and_then(Option::as_ref);
+                let errors = matches!(verdict, Some(Verdict::Reject { because: "error", .. }));
+                errors && !refused.contains(*commit)
+            };
+            if let Some(first) = commits.iter().position(|commit| survives(&commit)) {
+                played = self.follow(&objects, &commits[first + 1..], Some(commits[first]), refused)?;
             }
         }
-        // None is clean: the same from the oldest that Airflow survives on.
-        if let (None, Some(first)) = (stands, survives) {
-            stands = Some(first);
-            for commit in commits.iter().rev().skip_while(|commit| **commit != first).skip(1) {
-                if let Some(Verdict::Pass) = self.verdict_of(&objects, *commit, stands)? {
-                    stands = Some(*commit);
+        Ok(played)
+    }
+
+    /// Follows commits, the oldest first, from one that is published on.
+    fn follow(
+        &mut self,
+        objects: &Objects,
+        commits: &[ObjectId],
+        from: Option<ObjectId>,
+        refused: &BTreeSet<ObjectId>,
+    ) -> Result<Played, Broken> {
+        let mut played = Played { stands: from, tip: None };
+        for (at, commit) in commits.iter().enumerate() {
+            let over = played.stands;
+            let verdict = match self.played.get(&(*commit, over)) {
+                Some(verdict) => verdict.clone(),
+                None => {
+                    let report = self.report_of(objects, *commit, over)?;
+                    let verdict = report.as_ref().map(|report| report.verdict.clone());
+                    self.played.insert((*commit, over), verdict.clone());
+                    if at + 1 == commits.len() {
+                        played.tip = report;
+                    }
+                    verdict
                 }
+            };
+            if verdict == Some(Verdict::Pass) && !refused.contains(commit) {
+                played.stands = Some(*commit);
             }
         }
-        Ok(stands)
+        Ok(played)
     }
 
     /// What the gate says of a commit over another one; `None` if it cannot be written at all.
-    fn verdict_of(
+    fn report_of(
         &mut self,
         objects: &Objects,
         commit: ObjectId,
         over: Option<ObjectId>,
-    ) -> Result<Option<Verdict>, Broken> {
+    ) -> Result<Option<Report>, Broken> {
         let source = &*self.source;
-        let (limits, checkout) = (&source.config.limits, source.config.checkout);
+        let (limits, checkout, policy) =
+            (&source.config.limits, source.config.checkout, source.tree_policy());
         let interrupt = self.deadline.interrupt();
         let Ok((_, root)) = source.store.peel_to_commit(objects, &commit, "") else { return Ok(None) };
-        let Ok(listing) = tree::walk(objects, &root, limits, &Policy::ANYTHING, interrupt) else {
+        let walked = tree::walk(objects, &root, limits, &policy, interrupt);
+        self.deadline.check().map_err(|expired| {
+            let message = format!("{expired} while the last {WINDOW} commits were played back");
+            let hint =
+                "`--sync-timeout` is for the whole pass; the next one knows already what this one has read";
+            let remedy =
+                if expired == Expired::Stopped { Remedy::Stopped } else { Remedy::Retry { after: None } };
+            Broken::from(Failure::new(Stage::Check, &message, Some(hint), remedy))
+        })?;
+        let Ok(listing) = walked else { return Ok(None) };
+        if listing.has_submodules() && source.config.submodules != Submodules::Off {
             return Ok(None);
-        };
+        }
         let Ok(converter) = Converter::new(&listing, objects, checkout) else { return Ok(None) };
-        let report = self.judge(objects, commit, (&listing, converter.as_ref()), over)?;
-        Ok(Some(report.verdict))
+        if self.source.config.check.policy == Policy::Off {
+            let report = Report {
+                target: self.source.config.check.target,
+                files: listing.len(),
+                dag_files: 0,
+                findings: Vec::new(),
+                verdict: Verdict::Pass,
+            };
+            return Ok(Some(report));
+        }
+        self.judge(objects, commit, (&listing, converter.as_ref()), over).map(Some)
     }
 }

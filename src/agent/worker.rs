@@ -301,7 +301,7 @@ impl Worker {
             Outcome::Unchanged => (PassResult::Noop, None),
             Outcome::Published(report) => {
                 log_published(report, took);
-                (PassResult::Success, None)
+                (PassResult::Success, report.held.as_ref().map(shown))
             }
             Outcome::Rejected(held) => {
                 tracing::warn!(commit = held.commit, "held back: {}", held.reason);
@@ -328,9 +328,14 @@ impl Worker {
         if self.failing.take().is_some() {
             tracing::info!("working again");
         }
-        match outcome {
-            Outcome::Rejected(held) | Outcome::Held(held) => self.write_held(held, now),
-            Outcome::Unchanged | Outcome::Published(_) => self.clear_error_file(),
+        let held = match outcome {
+            Outcome::Rejected(held) | Outcome::Held(held) => Some(held),
+            Outcome::Published(report) => report.held.as_ref(),
+            Outcome::Unchanged => None,
+        };
+        match held {
+            Some(held) => self.write_held(held, now),
+            None => self.clear_error_file(),
         }
         let reference = source.state.published.as_ref().map(|published| published.reference.clone());
         self.shared.board.update(&self.config.name, |status| {
@@ -387,8 +392,9 @@ impl Worker {
 
     /// A revision that is held back is no failure, but somebody wants to know. Written once.
     fn write_held(&self, held: &Held, now: SystemTime) {
-        let there = self.config.error_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        if !there.is_some_and(|text| text.contains(&held.commit)) {
+        // The same commit may be held back for another reason: over something else, or by other settings.
+        let there = self.config.error_file.as_ref().and_then(|path| files::error_in(path));
+        if there.is_none_or(|told| told != shown(held)) {
             let hint = "what is published stays; `dagsync check` tells all that was found".to_owned();
             let message = "revision held back".to_owned();
             self.write_error_file(Stage::Check.name(), message, &shown(held), Some(&hint), 0, now);

@@ -154,11 +154,16 @@ pub fn judge(policy: Policy, found: &[Known], baseline: impl FnOnce() -> Option<
 /// What a commit message says on a line of its own when so many DAGs are meant to go.
 const ALLOW_SHRINK: &str = "dagsync-allow: shrink";
 
+/// Whether a commit message says that so many DAGs are meant to go.
+pub fn is_shrink_meant(message: &BStr) -> bool {
+    message.lines().any(|line| line.trim() == ALLOW_SHRINK.as_bytes())
+}
+
 /// Whether a revision that takes `gone` of `had` DAG files away is one that somebody meant. `most` is in percent. `missing` is the
 /// DAGs folder if that is gone as a whole.
 pub fn shrink(had: usize, gone: usize, missing: Option<&BStr>, most: u8, message: &BStr) -> Verdict {
     let too_many = most < 100 && gone > 0 && (gone == had || gone * 100 > had * usize::from(most));
-    if !too_many || message.lines().any(|line| line.trim() == ALLOW_SHRINK.as_bytes()) {
+    if !too_many || is_shrink_meant(message) {
         return Verdict::Pass;
     }
     let missing = missing.map(|folder| format!("there is no folder `{folder}`: ")).unwrap_or_default();

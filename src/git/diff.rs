@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use gix::bstr::BStr;
+use gix::bstr::{BStr, BString};
 use gix::objs::TreeRefIter;
 use gix::oid;
 use gix_diff::tree::visit::{Action, Change};
@@ -28,15 +28,38 @@ pub struct Changes {
 /// Counts what differs between the trees `old` and `new`, up to `limit` changes in all: a tree that another agent
 /// published was not looked at by us, and may be a bomb. `None` if an object is missing or the limit is reached.
 pub fn changes(store: &Store, objects: &Objects, old: &oid, new: &oid, limit: usize) -> Option<Changes> {
+    count(
+        store,
+        objects,
+        old,
+        new,
+        Counter { changes: Changes::default(), left: limit, but: None, at: BString::default() },
+    )
+}
+
+/// The same, and `None` too if something differs whose name is `but`, in whatever folder.
+pub fn changes_but(
+    but: &'static str,
+    store: &Store,
+    objects: &Objects,
+    old: &oid,
+    new: &oid,
+    limit: usize,
+) -> Option<Changes> {
+    let counter =
+        Counter { changes: Changes::default(), left: limit, but: Some(but), at: BString::default() };
+    count(store, objects, old, new, counter)
+}
+
+fn count(store: &Store, objects: &Objects, old: &oid, new: &oid, mut counter: Counter) -> Option<Changes> {
     if old == new {
         return Some(Changes::default());
     }
-    let count = || -> Result<Option<Changes>, Error> {
+    let mut count = || -> Result<Option<Changes>, Error> {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         let before = store.find(objects, old, &mut before)?.data;
         let after = store.find(objects, new, &mut after)?.data;
         let iter = |data| TreeRefIter::from_bytes(data, store.hash());
-        let mut counter = Counter { changes: Changes::default(), left: limit };
         let done = gix_diff::tree(iter(before), iter(after), &mut State::default(), objects, &mut counter);
         Ok(done.is_ok().then_some(counter.changes))
     };
@@ -46,15 +69,32 @@ pub fn changes(store: &Store, objects: &Objects, old: &oid, new: &oid, limit: us
 struct Counter {
     changes: Changes,
     left: usize,
+    /// What may not differ.
+    but: Option<&'static str>,
+    /// The name of what is visited.
+    at: BString,
 }
 
 impl Visit for Counter {
     fn pop_front_tracked_path_and_set_current(&mut self) {}
-    fn push_back_tracked_path_component(&mut self, _component: &BStr) {}
-    fn push_path_component(&mut self, _component: &BStr) {}
+
+    fn push_back_tracked_path_component(&mut self, component: &BStr) {
+        self.push_path_component(component);
+    }
+
+    fn push_path_component(&mut self, component: &BStr) {
+        if self.but.is_some() {
+            self.at.clear();
+            self.at.extend_from_slice(component);
+        }
+    }
+
     fn pop_path_component(&mut self) {}
 
     fn visit(&mut self, change: Change) -> Action {
+        if self.but.is_some_and(|but| self.at == but) {
+            return ControlFlow::Break(());
+        }
         match change {
             Change::Addition { entry_mode, .. } if !entry_mode.is_tree() => self.changes.added += 1,
             Change::Deletion { entry_mode, .. } if !entry_mode.is_tree() => self.changes.removed += 1,

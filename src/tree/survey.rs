@@ -112,6 +112,15 @@ impl Survey {
         self.extras = extras.into_iter().filter(|extra| real.contains(parent(extra.as_ref()))).collect();
     }
 
+    /// Which entries may have been written to since the manifest was: the kernel says something else of them than it says; or they
+    /// were written in its last moments, so that a change right after it may have the same ctime.
+    pub fn doubtful(&self, manifest: &Index) -> Vec<bool> {
+        let seconds = |entry: Record<'_>| i64::from(entry.stat().ctime.secs);
+        let last = manifest.entries().map(seconds).max().unwrap_or_default();
+        let all = manifest.entries().zip(&self.intact);
+        all.map(|(entry, intact)| !intact || seconds(entry) >= last - 1).collect()
+    }
+
     /// Whether the folders of the tree, which is at `dir` now, have the times that were seen: nothing was made or removed since.
     pub fn has_same_folders(&self, dir: &Path) -> bool {
         let folders: Vec<(&BString, &Mtime)> = self.folders.iter().collect();
@@ -285,4 +294,26 @@ fn is_intact(entry: &Record<'_>, found: &Stat) -> bool {
 
 fn mtime_of(stat: &Stat) -> Mtime {
     Mtime { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use gix::ObjectId;
+    use gix::hash::Kind::Sha1;
+    use gix::index::entry::{Stat as Written, stat::Time};
+
+    use super::super::index::Writer;
+    use super::*;
+
+    #[test]
+    fn what_was_written_last_is_in_doubt_and_what_the_kernel_says_nothing_else_of_is_not() {
+        let mut index = Writer::new(Vec::new(), 4, Sha1).unwrap();
+        for (path, secs) in [("a", 100), ("b", 100), ("c", 199), ("d", 200)] {
+            let written = Written { ctime: Time { secs, nsecs: 0 }, ..Written::default() };
+            index.put(path.into(), &ObjectId::null(Sha1), Mode::FILE, &written).unwrap();
+        }
+        let manifest = Index::of_bytes(&index.finish().unwrap().0, Sha1).unwrap();
+        let seen = Survey { intact: vec![true, false, true, true], ..Survey::default() };
+        assert_eq!(seen.doubtful(&manifest), [false, true, true, true]);
+    }
 }

@@ -124,12 +124,29 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Looks at all folders and at these entries, whatever time that takes. Only the deadline ends it: then something is left out.
+pub fn these(subject: &Subject<'_>, objects: &Objects, chosen: &[bool], deadline: &Deadline) -> Vec<Damage> {
+    let bounds = Bounds { parts: 1, bytes: u64::MAX, time: Duration::MAX };
+    look(subject, objects, &mut Progress { next: 0, partial: None }, bounds, Some(chosen), deadline)
+}
+
 /// Looks at the next part. Nothing is found in a part that the deadline cut short, but what was found before.
 pub fn part(
     subject: &Subject<'_>,
     objects: &Objects,
     progress: &mut Progress,
     bounds: Bounds,
+    deadline: &Deadline,
+) -> Vec<Damage> {
+    look(subject, objects, progress, bounds, None, deadline)
+}
+
+fn look(
+    subject: &Subject<'_>,
+    objects: &Objects,
+    progress: &mut Progress,
+    bounds: Bounds,
+    chosen: Option<&[bool]>,
     deadline: &Deadline,
 ) -> Vec<Damage> {
     let of_index = |what: String| vec![Damage { path: ".git".into(), what }];
@@ -153,7 +170,8 @@ pub fn part(
         state: &state,
         objects,
         converter: converter(&state, objects, subject.checkout),
-        until: Instant::now() + bounds.time,
+        chosen,
+        until: Instant::now().checked_add(bounds.time),
         bytes: bounds.bytes,
         deadline,
         top_mode: 0,
@@ -170,7 +188,9 @@ struct Look<'a> {
     state: &'a State,
     objects: &'a Objects,
     converter: Result<Option<Converter>, ()>,
-    until: Instant,
+    /// All, or these.
+    chosen: Option<&'a [bool]>,
+    until: Option<Instant>,
     bytes: u64,
     deadline: &'a Deadline,
     /// Permissions of the top folder: those of all others.
@@ -197,7 +217,8 @@ impl Look<'_> {
                     self.folder(folder);
                 }
             }
-            let done = self.entry(&entries[at], &mut progress.partial);
+            let is_chosen = self.chosen.is_none_or(|chosen| chosen.get(at) != Some(&false));
+            let done = !is_chosen || self.entry(&entries[at], &mut progress.partial);
             if done {
                 progress.next = (at + 1) % entries.len();
             }
@@ -208,7 +229,9 @@ impl Look<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.bytes == 0 || Instant::now() >= self.until || self.deadline.check().is_err()
+        self.bytes == 0
+            || self.until.is_some_and(|until| Instant::now() >= until)
+            || self.deadline.check().is_err()
     }
 
     fn report(&mut self, path: &BStr, what: impl Into<String>) {
