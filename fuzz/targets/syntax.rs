@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use dagsync::check::dag::{self, Facts, Role};
+use dagsync::check::dag::{self, Facts, Packed, Role};
 use dagsync::check::python;
 use dagsync::check::target::{Airflow, Python};
 use dagsync::check::{Issue, Target};
@@ -21,7 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
                 inside(bytes, &dag::issues(&facts, &Target::of(airflow, python), role));
             }
         }
-        let _ = facts.between_files();
+        let mut packed = Packed::default();
+        let at = packed.put(&facts);
+        assert!(packed.get(at).dags().map(|dag| dag.id).eq(facts.dags.iter().map(|dag| dag.id.known())));
+        assert_eq!(packed.get(at).imports().len(), facts.imports.len());
     }
 });
 

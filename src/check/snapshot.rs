@@ -152,8 +152,8 @@ impl InMemory {
 
     /// With its DAGs below the top.
     #[must_use]
-    pub fn with_folder(mut self, folder: &str) -> Self {
-        self.folder = folder.into();
+    pub fn with_folder(mut self, folder: impl AsRef<[u8]>) -> Self {
+        self.folder = folder.as_ref().into();
         self
     }
 }
