@@ -246,10 +246,10 @@ proptest! {
         prop_assert_eq!(&found, &discover_with(&snapshot, &target, &mut memory).unwrap());
         prop_assert!(found.files.windows(2).all(|pair| pair[0].path(&snapshot) < pair[1].path(&snapshot)));
         for file in &found.files {
-            let entry = snapshot.entry(file.entry);
+            let entry = snapshot.entry(file.entry());
             prop_assert_eq!(entry.kind, Kind::File);
             let name = file.path(&snapshot).rsplit(|byte| *byte == b'/').next().unwrap();
-            prop_assert!(file.zip || name.ends_with(b".py"));
+            prop_assert!(file.is_zip() || name.ends_with(b".py"));
         }
         // Without ignore files nothing is left out that was found with them, unless the walk ends earlier.
         let open = Tree::grown(seed, ignore).entries().into_iter().filter(|(path, ..)| !path.ends_with(b".airflowignore"));

@@ -111,7 +111,7 @@ fuzz_target!(|world: World| {
     let paths: BTreeSet<_> = found.files.iter().map(|file| file.path(&snapshot)).collect();
     assert_eq!(paths.len(), found.files.len(), "a path is listed twice");
     for file in &found.files {
-        assert_eq!(snapshot.entry(file.entry).kind, Kind::File);
+        assert_eq!(snapshot.entry(file.entry()).kind, Kind::File);
         let path = snapshot.whole(file.path(&snapshot));
         assert!(exists(&snapshot, &path), "{path} is nowhere");
     }

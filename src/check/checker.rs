@@ -9,7 +9,7 @@ use super::contents::{Contents, How, Read};
 use super::dag::Between;
 use super::dag::tree::{self, File};
 use super::difference::{self, Outline};
-use super::discover::{self, DagFile, Discovery};
+use super::discover::{self, Discovery};
 use super::paths::{Paths, gone};
 use super::report::Report;
 use super::snapshot::{Content, Entry, Kind, Unreadable};
@@ -137,7 +137,7 @@ impl Checker {
         let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
         let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
         // A link may lead out of the folder, and what is a zip only discovery knows.
-        let more = discovery.files.iter().map(|file| (file.entry, file.zip));
+        let more = discovery.files.iter().map(|file| (file.entry(), file.is_zip()));
         let more: BTreeSet<(usize, bool)> =
             more.filter(|(at, is_zip)| *is_zip || !inside.contains(at)).collect();
         let more = more.into_iter();
@@ -146,7 +146,7 @@ impl Checker {
         read.extend(self.contents.read(snapshot, &more, &target, &mut self.memory)?);
         files.extend(more);
         let mut is_loaded = vec![false; snapshot.len()];
-        discovery.files.iter().for_each(|file| is_loaded[file.entry] = true);
+        discovery.files.iter().for_each(|file| is_loaded[file.entry()] = true);
         Ok(Opened { files, read, discovery, is_loaded })
     }
 
@@ -162,7 +162,7 @@ impl Checker {
         let facts: HashMap<&BStr, Between<'_>> = modules.iter().map(|file| (file.path, file.facts)).collect();
         let mut outline = Outline::default();
         for file in &discovery.files {
-            let DagFile { entry, .. } = file;
+            let entry = &file.entry();
             let facts = facts.get(snapshot.entry(*entry).path).filter(|_| !broken.contains(entry));
             let content = content_of(snapshot, *entry)?;
             outline.add_dag_file(snapshot.whole(file.path(snapshot)), content, facts.copied());
@@ -315,21 +315,22 @@ fn looked(snapshot: &dyn Snapshot, discovery: &Discovery, found: Vec<Known>) -> 
     let is_module = |entry: &Entry<'_>| entry.kind != Kind::Submodule && tree::is_module(entry.path);
     let modules = inside.clone().map(|at| snapshot.entry(at)).filter(is_module);
     let modules = modules.filter_map(|entry| snapshot.below(entry.path));
-    let modules = modules.map(|path| (path, Use { is_module: true, is_loaded: false }));
-    let loaded = discovery.files.iter().map(|file| file.path(snapshot));
-    let loaded = loaded.map(|path| (path, Use { is_module: false, is_loaded: true }));
-    // Two runs in order: that is what this sort is quick with.
-    let mut all: Vec<(&BStr, Use)> = modules.chain(loaded).collect();
-    all.sort_by_key(|(path, _)| *path);
-    all.dedup_by(|(path, of), (first, all)| {
-        all.is_module |= path == first && of.is_module;
-        all.is_loaded |= path == first && of.is_loaded;
-        path == first
-    });
+    let mut modules = modules.peekable();
+    let mut loaded = discovery.files.iter().map(|file| file.path(snapshot)).peekable();
+    let (mut paths, mut uses) = (Paths::default(), Vec::new());
+    // Two runs in order become one.
+    while let Some(path) = [modules.peek(), loaded.peek()].into_iter().flatten().min().copied() {
+        paths.push(path);
+        uses.push(Use {
+            is_module: modules.next_if_eq(&path).is_some(),
+            is_loaded: loaded.next_if_eq(&path).is_some(),
+        });
+    }
+    drop((modules, loaded));
     Looked {
         files: inside.len(),
-        paths: all.iter().map(|(path, _)| *path).collect(),
-        uses: all.iter().map(|(_, of)| *of).collect(),
+        paths,
+        uses,
         dag_files: discovery.files.len(),
         is_missing: discovery.is_missing,
         found,

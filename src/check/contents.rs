@@ -174,6 +174,9 @@ impl Contents {
         };
         let all: Vec<Option<Read>> = files.iter().map(|file| known(*file)).collect();
         let open: Vec<usize> = (0..files.len()).filter(|at| all[*at].is_none()).collect();
+        // Grown step by step it would leave holes, which malloc keeps.
+        self.known.reserve(open.len());
+        memory.reserve(open.len());
         let next = AtomicUsize::new(0);
         let collected = Mutex::new(Collected { contents: self, memory, all, failed: None });
         let work = || {

@@ -12,6 +12,12 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// Adds one.
+    pub fn push(&mut self, path: &BStr) {
+        self.bytes.extend_from_slice(path);
+        self.ends.push(self.bytes.len());
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -34,13 +40,7 @@ impl Paths {
 impl<'p> FromIterator<&'p BStr> for Paths {
     fn from_iter<I: IntoIterator<Item = &'p BStr>>(paths: I) -> Paths {
         let mut all = Paths::default();
-        for path in paths {
-            all.bytes.extend_from_slice(path);
-            all.ends.push(all.bytes.len());
-        }
-        // They are kept for as long as the revision is.
-        all.bytes.shrink_to_fit();
-        all.ends.shrink_to_fit();
+        paths.into_iter().for_each(|path| all.push(path));
         all
     }
 }

@@ -278,7 +278,7 @@ fn two_commits(repo: &Repo) -> Vec<String> {
 pub fn three_commits(repo: &Repo) -> Vec<String> {
     let mut commits = two_commits(repo);
     repo.remove("gone.py").remove("gone").remove("was-file").remove("was-folder").remove("was-link");
-    repo.symlink("link", "dags/b.py").symlink("was-folder", "dags");
+    repo.symlink("link", "dags/b.py").symlink("was-folder", "nowhere");
     repo.write("was-file/y.py", "y\n").write("was-link", "file\n");
     commits.push(repo.commit(&[("a.py", "print(3)\n"), ("back.py", "1\n"), ("new/deep/z.py", "z\n")]));
     commits

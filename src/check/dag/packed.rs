@@ -66,9 +66,8 @@ pub struct Packed {
 /// What a file says that matters to others.
 #[derive(Debug, Clone, Copy)]
 pub struct Between<'a> {
-    /// From its first byte on; it knows its end.
-    bytes: &'a [u8],
-    names: &'a [Arc<Named>],
+    packed: &'a Packed,
+    at: At,
 }
 
 /// In the first byte of a file.
@@ -118,8 +117,7 @@ impl Packed {
 
     /// The file that was put there.
     pub fn get(&self, at: At) -> Between<'_> {
-        let bytes = if at == At::NOTHING { &[0, 0, 0][..] } else { &self.bytes[at.0 as usize..] };
-        Between { bytes, names: &self.names }
+        Between { packed: self, at }
     }
 
     /// `None` beyond four gigabytes: then nothing is known of a file, which is no error.
@@ -175,12 +173,12 @@ impl Packed {
 impl<'a> Between<'a> {
     /// Whether there may be DAGs that are not in [`Between::dags`].
     pub fn more_dags(self) -> bool {
-        Reader(self.bytes).number() & MORE_DAGS != 0
+        self.reader().number() & MORE_DAGS != 0
     }
 
     /// Whether the file changes where modules are looked for.
     pub fn moves_path(self) -> bool {
-        Reader(self.bytes).number() & MOVES_PATH != 0
+        self.reader().number() & MOVES_PATH != 0
     }
 
     /// The DAGs, in the order in which they are made.
@@ -195,11 +193,16 @@ impl<'a> Between<'a> {
         (0..dags).for_each(|_| {
             reader.dag();
         });
-        (0..imports).map(move |_| reader.import(self.names))
+        (0..imports).map(move |_| reader.import(&self.packed.names))
+    }
+
+    /// From its first byte on; a file knows its end.
+    fn reader(self) -> Reader<'a> {
+        Reader(if self.at == At::NOTHING { &[0, 0, 0] } else { &self.packed.bytes[self.at.0 as usize..] })
     }
 
     fn begin(self) -> (usize, usize, Reader<'a>) {
-        let mut reader = Reader(self.bytes);
+        let mut reader = self.reader();
         reader.number();
         (reader.number() as usize, reader.number() as usize, reader)
     }

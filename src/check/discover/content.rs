@@ -39,6 +39,11 @@ impl Memory {
         }
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, looks: usize) {
+        self.looks.reserve(looks);
+    }
+
     /// Forgets what was not asked for since the last time.
     pub(super) fn tidy(&mut self) {
         self.fresh = HashMap::new();

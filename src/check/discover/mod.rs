@@ -41,25 +41,40 @@ use super::{Code, Finding, Issue, Snapshot, Target};
 /// A file that Airflow loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DagFile {
-    /// How the walk came there, if that is not where its bytes are: through a link.
-    through: Option<BString>,
-    /// Where its bytes are: the index of its entry.
-    pub entry: usize,
-    /// Whether it is a zip of DAG files.
-    pub zip: bool,
+    through: Through,
+    entry: u32,
+    zip: bool,
+}
+
+/// How a walk came to a file, if that is not where its bytes are: through a link. Nearly always it is, so this is small.
+type Through = Option<Box<BString>>;
+
+/// So many entries no revision has.
+fn short(entry: usize) -> u32 {
+    u32::try_from(entry).unwrap_or(u32::MAX)
 }
 
 impl DagFile {
     /// As Airflow's walk names it, below the DAGs folder; links are part of it.
     pub fn path<'a>(&'a self, snapshot: &'a dyn Snapshot) -> &'a BStr {
-        walked(self.through.as_ref(), self.entry, snapshot)
+        walked(&self.through, self.entry(), snapshot)
+    }
+
+    /// Where its bytes are: the index of its entry.
+    pub fn entry(&self) -> usize {
+        self.entry as usize
+    }
+
+    /// Whether it is a zip of DAG files.
+    pub fn is_zip(&self) -> bool {
+        self.zip
     }
 }
 
 /// The path of a walk: that of the entry, unless a link leads there.
-fn walked<'a>(through: Option<&'a BString>, entry: usize, snapshot: &'a dyn Snapshot) -> &'a BStr {
+fn walked<'a>(through: &'a Through, entry: usize, snapshot: &'a dyn Snapshot) -> &'a BStr {
     let entry = || snapshot.entry(entry).path;
-    through.map(|path| path.as_bstr()).or_else(|| snapshot.below(entry())).unwrap_or_default()
+    through.as_deref().map(|path| path.as_bstr()).or_else(|| snapshot.below(entry())).unwrap_or_default()
 }
 
 /// What discovery finds.
@@ -118,17 +133,18 @@ pub(super) fn may_have_dags(bytes: &[u8], target: &Target) -> bool {
 fn dag_file(
     snapshot: &dyn Snapshot,
     target: &Target,
-    through: Option<BString>,
-    entry: usize,
+    through: Through,
+    entry: u32,
     memory: &mut Memory,
 ) -> Result<Option<DagFile>, Unreadable> {
-    let path = walked(through.as_ref(), entry, snapshot);
+    let at = entry as usize;
+    let path = walked(&through, at, snapshot);
     let name = path.rsplit_str("/").next().unwrap_or_default();
     let is_python = is_python(name, target);
     if is_python && !target.safe_mode {
         return Ok(Some(DagFile { through, entry, zip: false }));
     }
-    let look = memory.look(snapshot, entry)?;
+    let look = memory.look(snapshot, at)?;
     let Some(is_zip) = look.is_zip(target) else { return Ok(None) };
     let is_loaded = is_zip || (is_python && look.may_have_dags(target));
     // What ends in `.py` is loaded as a module whatever it is.

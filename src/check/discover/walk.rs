@@ -12,6 +12,7 @@ use gix::bstr::{BStr, BString, ByteSlice as _};
 use super::content::Memory;
 use super::folders::{Child, FolderId, Folders, Target as Leads};
 use super::ignore::{self, NotUtf8, Rule, Syntax};
+use super::{Through, short};
 use crate::check::snapshot::Unreadable;
 use crate::check::{Code, Finding, Issue, Snapshot, Target};
 
@@ -22,7 +23,7 @@ const IGNORE_FILE: &str = ".airflowignore";
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Files that are not ignored: the path of the walk if it is not that of the entry, and the index of the entry with the bytes.
-    pub files: Vec<(Option<BString>, usize)>,
+    pub files: Vec<(Through, u32)>,
     pub findings: Vec<Finding>,
     /// There is no DAGs folder.
     pub is_missing: bool,
@@ -124,8 +125,8 @@ impl Walker<'_> {
             match child.target {
                 Leads::File(entry) => {
                     let below = self.snapshot.below(self.snapshot.entry(entry).path);
-                    let through = (below != Some(path.as_ref())).then_some(path);
-                    self.found.files.push((through, entry));
+                    let through = (below != Some(path.as_ref())).then(|| Box::new(path));
+                    self.found.files.push((through, short(entry)));
                 }
                 Leads::Nothing => {}
                 Leads::Folder(folder) => {
