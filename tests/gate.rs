@@ -101,6 +101,39 @@ fn a_link_out_of_the_folder_that_leads_back_is_never_published() {
 }
 
 #[test]
+fn what_nobody_said_about_the_airflow_holds_nothing_back_that_works() {
+    let world = Synced::empty();
+    let dag = |id: &str, import: &str| format!("{import}\n{}", dag(id).replace("airflow.sdk", "airflow"));
+    let old = "from airflow.operators.bash_operator import BashOperator";
+    let first = world.repo.commit(&[
+        ("dags/one.py", &dag("one", old)),
+        ("dags/.airflowignore", "old/.*\n"),
+        ("common/util.py", "x = 'airflow dag'\n"),
+    ]);
+    // Linked from the folder that Airflow reads: a walk from the top comes to it twice.
+    world.repo.symlink("dags/common", "../common");
+    let second = world.repo.commit_all("Link");
+    assert_ne!(first, second);
+    once(&world, &[]);
+    world.shows(&second);
+    let newer = "try:\n    pass\nexcept ValueError, TypeError:\n    pass\n";
+    let more = world.repo.commit(&[
+        ("dags/two.py", &dag("two", "from airflow.operators.dummy_operator import DummyOperator")),
+        ("dags/three.py", &dag("three", newer)),
+        ("dags/old/four.py", "from airflow import DAG\nx = = 1\n"),
+    ]);
+    once(&world, &[]);
+    world.shows(&more);
+    // Whoever says it means it.
+    world.repo.commit(&[("dags/five.py", &dag("five", "from airflow.hooks.http_hook import HttpHook"))]);
+    holds(&world, &["--check-airflow=3.3", "--check-folder=dags"]);
+    world.repo.commit(&[("dags/five.py", &dag("five", newer))]);
+    holds(&world, &["--check-python=3.13", "--check-folder=dags"]);
+    world.repo.commit(&[("dags/five.py", "from airflow import DAG\nx = = 1\n")]);
+    holds(&world, &[]);
+}
+
+#[test]
 fn what_airflow_does_not_load_holds_nothing_back() {
     let world = world();
     let fixture = world.repo.commit(&[("tests/broken.py", "def f(:\n")]);

@@ -14,7 +14,7 @@ use super::paths::{Paths, gone};
 use super::report::Report;
 use super::snapshot::{Content, Entry, Kind, Unreadable};
 use super::verdict::{self, Baseline, Known, Verdict};
-use super::{Finding, Gate, Published, Revision, Settings, Severity, Snapshot};
+use super::{Finding, Gate, Published, Revision, Settings, Severity, Snapshot, doubt};
 
 /// What was found in a revision, before anybody decides about it.
 #[derive(Debug, Clone, Default)]
@@ -103,13 +103,12 @@ impl Checker {
     /// When something of it cannot be read.
     pub fn look(&mut self, snapshot: &dyn Snapshot, before: Option<&Looked>) -> Result<Looked, Unreadable> {
         let target = self.settings.target;
-        let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
-        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
-        let mut findings = discovery.findings.clone();
+        let Opened { files, read, discovery, is_loaded, other } = self.open(snapshot)?;
+        let is_sure = surely_loaded(&is_loaded, other.as_ref());
+        let modules = modules(snapshot, &self.contents, &files, &read, &is_sure);
+        let mut findings = doubt::of_walk(&discovery, other.as_ref(), self.settings.assumed, snapshot);
         for ((at, _), read) in files.iter().zip(&read) {
-            for issue in read.issues(is_loaded[*at]) {
-                findings.push(Finding::new(snapshot.entry(*at).path, issue.clone()));
-            }
+            findings.extend(read.findings(snapshot.entry(*at).path, is_loaded[*at]));
         }
         findings.extend(tree::duplicate_dag_ids(&modules));
         findings.extend(tree::shadowed_modules(&modules, snapshot, &target));
@@ -124,7 +123,7 @@ impl Checker {
             let are = discovery.files.iter().map(|file| file.path(snapshot));
             findings.extend(tree::skipped(before.loaded(), are, &target, read)?);
         }
-        let found = weighed(findings, snapshot, &modules, &is_loaded);
+        let found = weighed(findings, snapshot, &modules, &is_sure);
         Ok(looked(snapshot, &discovery, found))
     }
 
@@ -134,7 +133,7 @@ impl Checker {
         let inside = snapshot.inside();
         let to_read = |at: usize| Some((at, How::of(snapshot.entry(at))?));
         let mut files: Vec<(usize, How)> = inside.clone().filter_map(to_read).collect();
-        let mut read = self.contents.read(snapshot, &files, &target, &mut self.memory)?;
+        let mut read = self.contents.read(snapshot, &files, &self.settings, &mut self.memory)?;
         let discovery = discover::discover_with(snapshot, &target, &mut self.memory)?;
         // A link may lead out of the folder, and what is a zip only discovery knows.
         let more = discovery.files.iter().map(|file| (file.entry(), file.is_zip()));
@@ -143,11 +142,15 @@ impl Checker {
         let more = more.into_iter();
         let more = more.filter_map(|(at, is_zip)| if is_zip { Some((at, How::Zip)) } else { to_read(at) });
         let more: Vec<(usize, How)> = more.collect();
-        read.extend(self.contents.read(snapshot, &more, &target, &mut self.memory)?);
+        read.extend(self.contents.read(snapshot, &more, &self.settings, &mut self.memory)?);
         files.extend(more);
         let mut is_loaded = vec![false; snapshot.len()];
         discovery.files.iter().for_each(|file| is_loaded[file.entry()] = true);
-        Ok(Opened { files, read, discovery, is_loaded })
+        let other = match self.settings.assumed.ignore && doubt::has_ignore_file(snapshot) {
+            true => Some(discover::discover_with(snapshot, &target.with_other_ignore(), &mut self.memory)?),
+            false => None,
+        };
+        Ok(Opened { files, read, discovery, is_loaded, other })
     }
 
     /// The DAGs of a revision, for comparing it with another one.
@@ -155,7 +158,7 @@ impl Checker {
     /// # Errors
     /// When something of it cannot be read.
     pub fn outline(&mut self, snapshot: &dyn Snapshot) -> Result<Outline, Unreadable> {
-        let Opened { files, read, discovery, is_loaded } = self.open(snapshot)?;
+        let Opened { files, read, discovery, is_loaded, .. } = self.open(snapshot)?;
         let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
         let broken = files.iter().zip(&read).filter(|(_, read)| read.is_broken());
         let broken: HashSet<usize> = broken.map(|((at, _), _)| *at).collect();
@@ -206,6 +209,7 @@ impl Checker {
         let looked = Arc::new(self.look(revision.files, before.known())?);
         let verdict = self.verdict(&revision, &before, &looked);
         self.contents.renew();
+        self.memory.tidy();
         self.passed = match (&verdict, before) {
             (Verdict::Pass, _) => Some((revision.commit.to_owned(), looked.clone())),
             (Verdict::Reject { .. }, Before::Known(before)) => {
@@ -227,7 +231,9 @@ impl Checker {
             Before::Nothing => Some(Baseline::default()),
             // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
             Before::Unknown => None,
-            Before::Known(looked) if self.settings.assumed => Some(Baseline::of_assumed(&looked.found)),
+            Before::Known(looked) if self.settings.assumed.airflow => {
+                Some(Baseline::of_assumed(&looked.found))
+            }
             Before::Known(looked) => Some(Baseline::of(&looked.found)),
         };
         match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
@@ -254,6 +260,8 @@ struct Opened {
     discovery: Discovery,
     /// Which of all entries Airflow loads.
     is_loaded: Vec<bool>,
+    /// With ignore files read in the other way, if nobody said how they are.
+    other: Option<Discovery>,
 }
 
 /// What identifies the bytes of an entry, for comparing it with one that may have to be read.
@@ -281,6 +289,14 @@ fn modules<'a>(
             File { path, below: snapshot.below(path), facts, loaded }
         })
         .collect()
+}
+
+/// What Airflow loads however its ignore files are read.
+fn surely_loaded(is_loaded: &[bool], other: Option<&Discovery>) -> Vec<bool> {
+    let Some(other) = other else { return is_loaded.to_vec() };
+    let mut sure = vec![false; is_loaded.len()];
+    other.files.iter().map(|file| file.entry()).for_each(|at| sure[at] = is_loaded[at]);
+    sure
 }
 
 /// With how bad each finding is here, and the content in which it is. What Airflow does not load, nor import, breaks nothing.

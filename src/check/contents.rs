@@ -6,11 +6,14 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gix::bstr::BStr;
+
 use super::dag::packed::{At, Between, Packed};
 use super::dag::{self, Facts, Role};
 use super::discover::{Look, Memory};
 use super::snapshot::{Content, Entry, Kind, Unreadable};
-use super::{Issue, Severity, Snapshot, Target, archive, python};
+use super::target::Python;
+use super::{Finding, Issue, Settings, Severity, Snapshot, archive, python};
 
 /// What the content of a file decides: what others have to know of it, and what is wrong with it, which nearly always is nothing.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(super) struct Read {
 struct Issues {
     /// Wherever it is.
     anywhere: Vec<Issue>,
+    /// That hangs on a Python that was assumed.
+    is_doubtful: bool,
     /// Besides, as a DAG file.
     as_dag_file: Vec<Issue>,
     /// And as a module.
@@ -33,15 +38,21 @@ struct Issues {
 impl Read {
     /// Whether it does not compile, so that nothing is known of what it says.
     pub(super) fn is_broken(&self) -> bool {
-        let mut anywhere = self.issues.iter().flat_map(|issues| &issues.anywhere);
+        let issues = self.issues.iter().filter(|issues| !issues.is_doubtful);
+        let mut anywhere = issues.flat_map(|issues| &issues.anywhere);
         anywhere.any(|issue| issue.code.severity() > Severity::Warning)
     }
 
-    /// What is wrong with it as a DAG file, or as a module.
-    pub(super) fn issues(&self, is_loaded: bool) -> impl Iterator<Item = &Issue> {
+    /// What is wrong with it at this path, as a DAG file or as a module.
+    pub(super) fn findings(&self, path: &BStr, is_loaded: bool) -> impl Iterator<Item = Finding> {
         self.issues.iter().flat_map(move |issues| {
             let more = if is_loaded { &issues.as_dag_file } else { &issues.as_module };
-            issues.anywhere.iter().chain(more)
+            let finding = move |issue: &Issue| Finding::new(path, issue.clone());
+            let anywhere = issues.anywhere.iter().map(move |issue| match issues.is_doubtful {
+                true => finding(issue).elsewhere(),
+                false => finding(issue),
+            });
+            anywhere.chain(more.iter().map(finding))
         })
     }
 }
@@ -87,26 +98,41 @@ struct Learnt {
 }
 
 impl Learnt {
-    fn of(how: How, bytes: &[u8], target: &Target) -> Learnt {
+    fn of(how: How, bytes: &[u8], settings: &Settings) -> Learnt {
         let look = Some(Look::at(bytes));
         let data = |name: &[u8]| Learnt::only(dag::data_syntax(name, bytes).into_iter().collect());
         let learnt = match how {
-            How::Python => Learnt::of_python(bytes, target),
+            How::Python => Learnt::of_python(bytes, settings),
             How::Yaml => data(b".yaml"),
             How::Json => data(b".json"),
-            How::Zip => Learnt::only(archive::look(bytes, target)),
+            How::Zip => Learnt::only(archive::look(bytes, &settings.target)),
         };
         Learnt { look, ..learnt }
     }
 
-    fn of_python(bytes: &[u8], target: &Target) -> Learnt {
-        let (anywhere, facts) = python::compile(bytes, target.python, Facts::of);
+    fn of_python(bytes: &[u8], settings: &Settings) -> Learnt {
+        let target = &settings.target;
         // Of a file that does not compile, what it says is not sure.
-        let broken = anywhere.iter().any(|issue| issue.code.severity() > Severity::Warning);
-        let Some(facts) = facts.filter(|_| !broken) else { return Learnt::only(anywhere) };
+        let is_broken =
+            |issues: &[Issue]| issues.iter().any(|issue| issue.code.severity() > Severity::Warning);
+        let (mut anywhere, mut facts) = python::compile(bytes, target.python, Facts::of);
+        let mut is_doubtful = false;
+        if settings.assumed.python && is_broken(&anywhere) {
+            // Theirs may be a newer one.
+            let (newest, sure) = python::compile(bytes, Python::NEWEST, Facts::of);
+            is_doubtful = !is_broken(&newest);
+            if is_doubtful {
+                facts = sure;
+                let hint = "`check-python` says which Python reads the file";
+                anywhere = anywhere.into_iter().map(|issue| issue.hint(hint)).collect();
+            }
+        }
+        let Some(facts) = facts.filter(|_| is_doubtful || !is_broken(&anywhere)) else {
+            return Learnt::only(anywhere);
+        };
         let [as_dag_file, as_module] =
             [Role::DagFile, Role::Module].map(|role| dag::issues(&facts, target, role));
-        let issues = Issues { anywhere, as_dag_file, as_module };
+        let issues = Issues { anywhere, is_doubtful, as_dag_file, as_module };
         Learnt { issues, facts: Some(facts), look: None }
     }
 
@@ -164,7 +190,7 @@ impl Contents {
         &mut self,
         snapshot: &dyn Snapshot,
         files: &[(usize, How)],
-        target: &Target,
+        settings: &Settings,
         memory: &mut Memory,
     ) -> Result<Vec<Read>, Unreadable> {
         let mut known = |(at, how): (usize, How)| {
@@ -182,7 +208,7 @@ impl Contents {
         let work = || {
             while let Some(place) = open.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
                 let (at, how) = files[place];
-                let learnt = learn(snapshot, at, how, target);
+                let learnt = learn(snapshot, at, how, settings);
                 let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
                 match learnt {
                     Ok(learnt) => collected.put(snapshot.entry(at), at, how, place, learnt),
@@ -216,7 +242,7 @@ impl Collected<'_> {
         if let Some(look) = look {
             self.memory.learn(at, entry.content, look);
         }
-        let Issues { anywhere, as_dag_file, as_module } = &issues;
+        let Issues { anywhere, as_dag_file, as_module, .. } = &issues;
         let clean = anywhere.is_empty() && as_dag_file.is_empty() && as_module.is_empty();
         let read = Read {
             facts: facts.map_or(At::NOTHING, |facts| contents.packed.put(&facts)),
@@ -229,7 +255,7 @@ impl Collected<'_> {
     }
 }
 
-fn learn(snapshot: &dyn Snapshot, at: usize, how: How, target: &Target) -> Result<Learnt, Unreadable> {
+fn learn(snapshot: &dyn Snapshot, at: usize, how: How, settings: &Settings) -> Result<Learnt, Unreadable> {
     let size = snapshot.entry(at).size;
     let too_large = match how {
         How::Python => python::too_large(size),
@@ -239,5 +265,5 @@ fn learn(snapshot: &dyn Snapshot, at: usize, how: How, target: &Target) -> Resul
     if let Some(issue) = too_large {
         return Ok(Learnt::only(vec![issue]));
     }
-    Ok(Learnt::of(how, &snapshot.read(at)?, target))
+    Ok(Learnt::of(how, &snapshot.read(at)?, settings))
 }

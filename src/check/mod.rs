@@ -11,6 +11,7 @@
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
 //! - [`checker`]: the check itself; `contents` is what it remembers of files.
+//! - `doubt`: what hangs on something that nobody said.
 //! - [`verdict`]: the policy.
 //! - [`difference`]: which DAGs two revisions differ in.
 //! - [`command`]: the operator's own check, which the agent runs.
@@ -24,6 +25,7 @@ pub mod dag;
 pub mod difference;
 pub mod discover;
 pub mod docs;
+mod doubt;
 pub mod finding;
 pub mod paths;
 pub mod python;
@@ -36,7 +38,7 @@ pub use checker::Checker;
 pub use command::OwnCheck;
 pub use finding::{Code, Finding, Issue, Severity};
 pub use snapshot::{Snapshot, Unreadable};
-pub use target::Target;
+pub use target::{Assumed, Target};
 
 use gix::bstr::{BStr, BString};
 
@@ -50,8 +52,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What a revision is checked for.
     pub target: Target,
-    /// Nobody said which Airflow that is.
-    pub assumed: bool,
+    /// What of that nobody said.
+    pub assumed: Assumed,
     /// The DAGs folder below the repository's top, without a slash at its end; the top is empty.
     pub folder: BString,
     /// A revision that removes more of the DAG files, in percent, is held; 100 = none is.
@@ -67,7 +69,7 @@ impl Default for Settings {
         Settings {
             policy: Policy::Gate,
             target: Target::default(),
-            assumed: false,
+            assumed: Assumed::default(),
             folder: BString::default(),
             max_removed: 50,
             on_rewind: OnRewind::Warn,

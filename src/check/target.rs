@@ -153,6 +153,31 @@ impl Default for Target {
     }
 }
 
+/// What nobody said, so that it may be otherwise where the DAGs run. What hangs on that alone holds nothing back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Assumed {
+    /// The DAGs folder is taken for the top of the repository.
+    pub folder: bool,
+    /// The Airflow is taken for the newest.
+    pub airflow: bool,
+    /// How ignore files are read is taken from that.
+    pub ignore: bool,
+    /// The Python is taken for that of Airflow's images.
+    pub python: bool,
+}
+
+impl Target {
+    /// The other way in which ignore files may be read: by the newest Airflow whose default it is.
+    #[must_use]
+    pub fn with_other_ignore(self) -> Target {
+        let (airflow, ignore) = match self.ignore {
+            IgnoreSyntax::Glob => (Airflow::new(2, 11), IgnoreSyntax::Regexp),
+            IgnoreSyntax::Regexp => (Airflow::NEWEST, IgnoreSyntax::Glob),
+        };
+        Target { airflow, ignore, ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,9 +44,13 @@ impl Memory {
         self.looks.reserve(looks);
     }
 
-    /// Forgets what was not asked for since the last time.
-    pub(super) fn tidy(&mut self) {
+    /// Forgets what was learned of places: the next revision has other files there.
+    pub(super) fn forget_places(&mut self) {
         self.fresh = HashMap::new();
+    }
+
+    /// Forgets what was not asked for since the last time.
+    pub fn tidy(&mut self) {
         self.looks.retain(|_, (_, used)| std::mem::take(used));
         self.globs.retain(|_, (_, used)| std::mem::take(used));
         self.regexps.retain(|_, (_, used)| std::mem::take(used));

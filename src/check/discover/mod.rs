@@ -84,6 +84,8 @@ pub struct Discovery {
     pub files: Vec<DagFile>,
     /// What would stop the walk. Ordered by path.
     pub findings: Vec<Finding>,
+    /// For each `path-loop`: its path, and each folder to which it leads a second time.
+    pub loops: Vec<(BString, BString)>,
     /// There is no DAGs folder.
     pub is_missing: bool,
 }
@@ -105,12 +107,12 @@ pub fn discover_with(
     target: &Target,
     memory: &mut Memory,
 ) -> Result<Discovery, Unreadable> {
-    let walk::Found { files, mut findings, is_missing } = walk::walk(snapshot, target, memory)?;
+    let walk::Found { files, mut findings, loops, is_missing } = walk::walk(snapshot, target, memory)?;
     let mut dags = Vec::new();
     for (through, entry) in files {
         dags.extend(dag_file(snapshot, target, through, entry, memory)?);
     }
-    memory.tidy();
+    memory.forget_places();
     for file in dags.iter().filter(|file| file.path(snapshot).to_str().is_err()) {
         let message =
             "the path of a DAG file is not UTF-8; Airflow cannot store it, and stops looking for DAGs";
@@ -121,7 +123,7 @@ pub fn discover_with(
     dags.sort_by(|one, other| one.path(snapshot).cmp(other.path(snapshot)));
     findings.sort();
     findings.dedup();
-    Ok(Discovery { files: dags, findings, is_missing })
+    Ok(Discovery { files: dags, findings, loops, is_missing })
 }
 
 /// Whether a target takes bytes for those of a file with DAGs, which it then loads.

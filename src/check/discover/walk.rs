@@ -25,6 +25,8 @@ pub(super) struct Found {
     /// Files that are not ignored: the path of the walk if it is not that of the entry, and the index of the entry with the bytes.
     pub files: Vec<(Through, u32)>,
     pub findings: Vec<Finding>,
+    /// For each link that leads to a folder a second time: which folders these are.
+    pub loops: Vec<(BString, BString)>,
     /// There is no DAGs folder.
     pub is_missing: bool,
 }
@@ -134,6 +136,8 @@ impl Walker<'_> {
                     if let Some((first, first_via)) = self.seen.get(&folder) {
                         let finding =
                             self.second_path(folder, first.as_ref(), path.as_ref(), via.or(*first_via));
+                        let real = self.folders.path(folder).to_owned();
+                        self.found.loops.push((finding.path.clone(), real));
                         if self.told.insert(finding.path.clone()) {
                             self.found.findings.push(finding);
                         }

@@ -54,7 +54,7 @@ impl Noted {
 impl Noting {
     pub(super) fn new(settings: Settings) -> (Noting, Noted) {
         let noted = Noted::default();
-        let assumed = settings.assumed;
+        let assumed = settings.assumed.airflow;
         (Noting { checker: Checker::new(settings), assumed, noted: noted.clone() }, noted)
     }
 

@@ -10,7 +10,7 @@ use gix::bstr::BString;
 use super::source::Reader;
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
 use crate::check::verdict::Policy;
-use crate::check::{OnRewind, OwnCheck, Settings, Target};
+use crate::check::{Assumed, OnRewind, OwnCheck, Settings, Target};
 use crate::config::value::parse_bool;
 use crate::path::absolute;
 
@@ -32,7 +32,7 @@ impl Reader<'_> {
                 _ => Policy::Gate,
             },
             target,
-            assumed: self.view.get("check-airflow").is_none(),
+            assumed: self.assumed(),
             folder: self.check_folder(),
             max_removed: self.percent("max-removed-dags", 50),
             on_rewind: match self.view.text("on-rewind") {
@@ -41,6 +41,18 @@ impl Reader<'_> {
                 _ => OnRewind::Warn,
             },
             own: self.own_check(),
+        }
+    }
+
+    fn assumed(&self) -> Assumed {
+        let nobody_said = |name: &str| self.view.get(name).is_none();
+        let airflow = nobody_said("check-airflow");
+        let by_airflow = !matches!(self.view.text("check-ignore-syntax"), Some("glob" | "regexp"));
+        Assumed {
+            folder: nobody_said("check-folder"),
+            airflow,
+            ignore: airflow && by_airflow,
+            python: nobody_said("check-python"),
         }
     }
 
