@@ -255,6 +255,7 @@ impl Pass<'_> {
                 files: listing.len(),
                 dag_files: 0,
                 findings: Vec::new(),
+                ages: None,
                 verdict: Verdict::Pass,
             };
             return Ok(Some(report));

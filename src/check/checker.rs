@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
+use super::age::{self, Age};
 use super::contents::{Contents, How, Read};
 use super::dag::Between;
 use super::dag::tree::{self, File};
@@ -205,6 +206,7 @@ impl Checker {
         let before = self.before(published);
         let looked = Arc::new(self.look(revision.files, before.known())?);
         let verdict = self.verdict(&revision, &before, &looked);
+        let ages = before.known().map(|before| self.ages(before, &looked));
         self.contents.renew();
         self.passed = match (&verdict, before) {
             (Verdict::Pass, _) => Some((revision.commit.to_owned(), looked.clone())),
@@ -218,6 +220,7 @@ impl Checker {
             files: looked.files,
             dag_files: looked.dag_files,
             findings: looked.found.iter().map(|(finding, _)| finding.clone()).collect(),
+            ages,
             verdict,
         })
     }
@@ -234,6 +237,10 @@ impl Checker {
             (Verdict::Pass, Some(before)) => self.guard(revision, before, now),
             (verdict, _) => verdict,
         }
+    }
+
+    fn ages(&self, before: &Looked, now: &Looked) -> Vec<Age> {
+        age::ages(&now.found, &before.found, self.settings.assumed)
     }
 
     /// A branch that lost its files by mistake looks like one that has less DAGs.
