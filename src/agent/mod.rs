@@ -11,6 +11,7 @@ mod failure;
 mod fetch;
 mod files;
 mod folder;
+mod found;
 mod gate;
 mod locks;
 mod meant;

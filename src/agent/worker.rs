@@ -258,8 +258,21 @@ impl Worker {
             self.shared.children.clone(),
             self.metrics.clone(),
         )?;
+        self.tell_live(&opened);
         self.source = Some(opened);
         Ok(true)
+    }
+
+    /// What an earlier process published is served whatever comes of the first pass: a rejection, or no remote.
+    fn tell_live(&self, source: &Source) {
+        let Some(live) = source.live() else { return };
+        let published = source.state.of(&live);
+        let reference = published.map_or_else(|| self.config.reference.shown(), |it| it.reference.clone());
+        self.metrics.published(&live.to_string(), &reference, source.files_of_live());
+        self.shared.board.update(&self.config.name, |status| {
+            status.published = Some(live.to_string());
+            status.reference = published.map(|published| published.reference.clone());
+        });
     }
 
     fn locked_out(&mut self, err: &publish::Error) -> Result<bool, Failure> {
