@@ -27,6 +27,7 @@ pub mod schedule;
 pub mod signals;
 mod source;
 pub mod status;
+mod told;
 mod watch;
 mod worker;
 
