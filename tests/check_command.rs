@@ -109,9 +109,17 @@ fn errors_that_a_revision_has_already_do_not_count_against_it() {
     assert_eq!(check(top, &["dags"]).code, 1);
     let against = check(top, &["dags", "--against=HEAD"]);
     assert_eq!(against.code, 0, "{}", against.out);
-    assert!(against.out.contains("bad.py:3"), "it is told all the same: {}", against.out);
+    assert!(against.out.contains("bad.py:3:16: old error: "), "it is told all the same: {}", against.out);
+    assert!(against.out.contains("pass: 1 old error in "), "{}", against.out);
     write(top, "dags/good.py", BAD);
-    assert_eq!(check(top, &["dags", "--against=HEAD"]).code, 1);
+    let against = check(top, &["dags", "--against=HEAD"]);
+    assert!(against.code == 1 && against.out.contains("good.py:3:16: new error: "), "{}", against.out);
+    assert!(against.out.contains("reject: 1 new error, 1 old in "), "{}", against.out);
+    let notes = check(top, &["dags", "--against=HEAD", "--format=github"]).out;
+    assert!(
+        notes.contains("::notice file=dags/bad.py") && notes.contains("::error file=dags/good.py"),
+        "{notes}"
+    );
     // Against a folder.
     let other = folder.path().join("other");
     write(&other, "good.py", BAD);

@@ -3,13 +3,15 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::Value as Json;
-use support::agent::{Finished, Launch};
+use support::agent::{Agent, Finished, Launch};
 use support::canary::{assert_not_in, canary, everything_below};
 use support::client::served;
 use support::wait::PATIENCE;
-use support::{GitServer, Repo, temp};
+use support::{Answer, GitServer, Hostile, Repo, temp};
 use tempfile::TempDir;
 
 const GOOD: &str = "from airflow.sdk import DAG\n\nwith DAG('good'):\n    pass\n";
@@ -99,6 +101,35 @@ fn what_cannot_be_had_is_exit_1_in_one_line_and_wrong_usage_is_64() {
     }
     let lonely = Launch::new(["check", "--ref=main"]).run(PATIENCE);
     assert_eq!(lonely.status.code(), Some(64), "{lonely:?}");
+}
+
+#[test]
+fn a_closed_terminal_leaves_no_folder_behind_and_nohup_is_heeded() {
+    let server = Hostile::new(|_| Answer::silence());
+    let root = temp();
+    let root = format!("--root={}", root.path().join("root").display());
+    for (number, args) in [vec!["check"], vec!["plan", &root]].into_iter().enumerate() {
+        let temporary = temp();
+        let launch = Launch::new(args).set("repo", server.url()).env("TMPDIR", temporary.path());
+        for (signal, how) in [(Signal::HUP, ""), (Signal::QUIT, ""), (Signal::TERM, "trap '' HUP QUIT; ")] {
+            let asked = server.requests().len();
+            let plain = launch.command();
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &format!("{how}exec \"$0\" \"$@\"")]).arg(plain.get_program());
+            command.args(plain.get_args()).env_clear().env("TMPDIR", temporary.path());
+            let running = Agent::spawn(command);
+            server.wait_for_requests(asked + 1);
+            assert!(!everything_below(temporary.path()).is_empty(), "{number}: it works somewhere");
+            let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("a process");
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+            let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask") & 1;
+            assert_eq!(caught, u64::from(how.is_empty()), "{number}: the first signal is HUP: {status}");
+            running.signal(signal);
+            let ended = running.finish(PATIENCE);
+            assert_eq!(ended.status.code(), Some(1), "{number}, {signal:?}: {ended:?}");
+            assert!(everything_below(temporary.path()).is_empty(), "{number}, {signal:?}: nothing is left");
+        }
+    }
 }
 
 #[test]

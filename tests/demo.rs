@@ -101,7 +101,7 @@ fn a_kept_folder_holds_a_real_repository_and_what_was_published() {
 
 #[test]
 fn a_signal_ends_it_cleanly_with_a_summary() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let temp = support::temp();
         let agent = demo(&["--interval=1h"], temp.path()).start();
         agent.wait_for_text("the first commit", PATIENCE);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use support::GitServer;
 use support::agent::{Agent, Finished};
-use support::observe::{address, metrics, ready, sample};
+use support::observe::{address, metrics, ready, sample, wait_for_passes};
 use support::wait::{PATIENCE, wait_until};
 use synced::{Synced, succeeds};
 
@@ -240,6 +240,67 @@ fn a_held_revision_is_told_counted_once_and_no_failure() {
     let mended = world.repo.commit(&[("one.py", &dag("one"))]);
     agent.wait_published(&world.root, "repo", &mended);
     wait_until(PATIENCE, "the error file to go", || !error_file.exists());
+}
+
+#[test]
+fn what_is_published_is_told_after_a_restart_whatever_its_first_answer_is() {
+    let world = world();
+    let good = world.repo.head();
+    let args = ["--check=gate", "--http-bind=127.0.0.1:0", "--max-failures=-1", "--init-max-failures=-1"];
+    let told = |agent: &Agent, result: &str| {
+        let at = address(agent);
+        wait_for_passes(at, "repo", result, 1);
+        let page = metrics(at);
+        assert!(page.contains(&format!("dagsync_published_info{{commit=\"{good}\"")), "{page}");
+        assert_eq!(sample(at, "dagsync_files{source=\"repo\"}"), Some(2.0), "{page}");
+    };
+    world.repo.commit(&[("one.py", &broken("one"))]);
+    told(&world.launch().args(args).start(), "rejected");
+    told(&world.launch_from(world.path("nowhere")).args(args).start(), "error");
+}
+
+#[test]
+fn findings_are_those_of_what_is_held_back_and_then_those_of_what_is_published() {
+    let world = world();
+    let error_file = world.path("error.json");
+    let args = ["--check=gate", "--http-bind=127.0.0.1:0", "--max-failures=0"];
+    let agent = world.launch().args(args).set("error-file", &error_file).start();
+    // Something of its own to tell, which nobody minds.
+    let good = world.repo.commit(&[("none.py", "from airflow.sdk import DAG\n")]);
+    agent.wait_published(&world.root, "repo", &good);
+    let at = address(&agent);
+    let count = |code: &str, severity: &str| {
+        sample(at, &format!(r#"dagsync_findings{{code="{code}",severity="{severity}",source="repo"}}"#))
+    };
+    let shown = || (count("no-dag", "warning"), count("python-syntax", "error"));
+    wait_until(PATIENCE, "the warning", || shown() == (Some(1.0), None));
+    let bad = world.repo.commit(&[("one.py", &broken("one")), ("none.py", "x = 1\n")]);
+    for _ in 0..2 {
+        wait_until(PATIENCE, "the rejection", || shown().1 == Some(1.0) && error_file.exists());
+        world.repo.reset(&good);
+        wait_until(PATIENCE, "the error file to go", || !error_file.exists());
+        assert_eq!(shown(), (Some(1.0), None));
+        // The answer is remembered, and what was found with it.
+        world.repo.reset(&bad);
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_is_told_as_that_and_not_as_a_tree_that_is_gone() {
+    let world = world();
+    let good = world.repo.head();
+    let agent = world.launch().args(["--max-failures=-1"]).start();
+    agent.wait_for_text("already published", PATIENCE);
+    // At once: a running agent writes into what is being removed.
+    let gone = |folder: &Path| fs::rename(folder, world.path("gone")).expect("it is there");
+    gone(&world.root.join(".git"));
+    agent.wait_for_text("is built again", PATIENCE);
+    let said = agent.stderr();
+    assert!(said.contains("is there, but the object store `"), "{said}");
+    agent.wait_for_text("\"msg\":\"published\"", PATIENCE);
+    fs::remove_dir_all(world.path("gone")).expect("it is there");
+    gone(&world.link().canonicalize().expect("a tree"));
+    agent.wait_for_text(&format!("{good}` is gone: what is published"), PATIENCE);
 }
 
 #[test]

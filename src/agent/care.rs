@@ -121,7 +121,7 @@ impl Pass<'_> {
             return;
         }
         let what = match source.layout.at_link() {
-            Ok(AtLink::Tree { path, .. }) => format!("the tree `{}` is gone or not whole", path.display()),
+            Ok(AtLink::Tree { path, .. }) => lost(&path, &source.layout.store),
             Ok(AtLink::Nothing) if source.state.published.is_some() => "the link is gone".to_owned(),
             _ => return,
         };
@@ -167,6 +167,22 @@ impl Pass<'_> {
         source.disown(&live.path);
         false
     }
+}
+
+/// What is lost of a tree that is not whole, in words: its files may all be there, and what says so may not.
+fn lost(tree: &Path, store: &Path) -> String {
+    let shown = tree.display();
+    if !tree.is_dir() {
+        return format!("the tree `{shown}` is gone");
+    }
+    if manifest::admin_of(tree, store).is_some() {
+        return format!("the tree `{shown}` is not whole");
+    }
+    if !tree.join(".git").is_file() {
+        return format!("the tree `{shown}` is not whole: its `.git` file is gone");
+    }
+    let lost = if store.join("worktrees").is_dir() { "its metadata in" } else { "the object store" };
+    format!("the tree `{shown}` is there, but {lost} `{}` is gone", store.display())
 }
 
 impl Source {

@@ -8,6 +8,7 @@ use gix::bstr::{BStr, ByteSlice as _};
 
 use super::failure::{Broken, Failure};
 use super::folder::Folder;
+use super::found::names;
 use super::pass::Pass;
 use super::resolve::Target;
 use super::revision::{self, Candidate};
@@ -65,7 +66,7 @@ impl Pass<'_> {
         let renewed = before.and_then(|before| self.bring_back(objects, commit, before));
         let objects = renewed.as_ref().unwrap_or(objects);
         let report = self.judge(objects, commit, (listing, converter), before)?;
-        self.looked(start, &report.findings);
+        self.looked(commit, start, &report.findings);
         let Verdict::Reject { because, reason } = report.verdict else {
             self.source.state.held = None;
             return Ok(None);
@@ -98,9 +99,9 @@ impl Pass<'_> {
     }
 
     /// Tells what was found.
-    pub(super) fn looked(&mut self, since: Instant, findings: &[Finding]) {
-        let found = findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
-        self.source.metrics.checked(since.elapsed(), found);
+    pub(super) fn looked(&mut self, commit: ObjectId, since: Instant, findings: &[Finding]) {
+        self.source.metrics.checked(since.elapsed(), names(findings));
+        self.source.remember_findings(&commit.to_string(), findings);
         tell(findings);
         self.findings = findings.to_vec();
     }

@@ -11,6 +11,7 @@ mod failure;
 mod fetch;
 mod files;
 mod folder;
+mod found;
 mod gate;
 mod locks;
 mod meant;
@@ -26,6 +27,7 @@ pub mod schedule;
 pub mod signals;
 mod source;
 pub mod status;
+mod told;
 mod watch;
 mod worker;
 

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use super::child;
 use super::failure::{Broken, Failure};
+use super::found::names;
 use super::gate::tell;
 use super::pass::Pass;
 use super::resolve::Target;
@@ -95,20 +96,20 @@ impl Pass<'_> {
         });
         let found = told.get_or_insert_default();
         found.extend(refused.as_deref().map(refusal));
-        self.found(std::mem::take(found));
+        self.found(staged.commit, std::mem::take(found));
         // Whoever turns our check off has not turned off theirs.
         let holds = self.source.config.check.policy != Policy::Report;
         Ok(refused.filter(|_| holds))
     }
 
     /// Tells what the program found, and what was found of the revision all in all.
-    fn found(&mut self, found: Vec<Finding>) {
+    fn found(&mut self, commit: ObjectId, found: Vec<Finding>) {
         tell(&found);
         self.findings.extend(found);
         self.findings.sort();
         self.findings.dedup();
-        let all = self.findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
-        self.source.metrics.findings(all);
+        self.source.metrics.findings(names(&self.findings));
+        self.source.remember_findings(&commit.to_string(), &self.findings);
     }
 
     /// A program that wrote to the tree, or a DAG file that it ran, would publish what no commit has.

@@ -97,6 +97,9 @@ pub fn run(source: &mut Source, deadline: &Rc<Deadline>) -> Result<Outcome, Fail
             pass.source.metrics.stage(stage, *took);
         }
     }
+    if let Ok(outcome) = &outcome {
+        source.show_findings(outcome);
+    }
     // What failed may have left something, and may have failed to remove it.
     source.leftovers |= outcome.is_err();
     outcome
@@ -152,7 +155,15 @@ impl Pass<'_> {
             Some(published) => self.aim(&published)?,
             None => Outcome::Unchanged,
         };
-        Ok(if outcome == Outcome::Unchanged { Outcome::Held(held) } else { outcome })
+        Ok(match outcome {
+            Outcome::Unchanged => Outcome::Held(held),
+            // Built again: what is held back still is.
+            Outcome::Published(mut report) => {
+                report.held = Some(held);
+                Outcome::Published(report)
+            }
+            other => other,
+        })
     }
 
     /// Everything behind knowing which revision should be live.

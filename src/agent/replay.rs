@@ -80,7 +80,7 @@ impl Pass<'_> {
                 report = played.tip.unwrap_or(report);
             }
         }
-        self.looked(start, &report.findings);
+        self.looked(tip, start, &report.findings);
         match report.verdict {
             Verdict::Reject { because, reason } if stands != Some(tip) => {
                 Ok(Some(self.hold(tip, target, because, &reason)))
@@ -104,7 +104,6 @@ impl Pass<'_> {
         tip: ObjectId,
         held: Held,
     ) -> Result<Outcome, Broken> {
-        let findings = self.findings.clone();
         let mut refused: BTreeSet<ObjectId> = BTreeSet::from([tip]);
         let mut outcome = Outcome::Rejected(held.clone());
         for _ in 0..TRIES {
@@ -114,6 +113,8 @@ impl Pass<'_> {
             tracing::warn!(%commit, "an older commit is published instead");
             let older =
                 Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
+            // What the operator's own check says of it is added to what was found of it alone.
+            self.findings.clear();
             match self.bring(&older, None)? {
                 Outcome::Published(mut report) => {
                     report.held = Some(held.clone());
@@ -124,8 +125,6 @@ impl Pass<'_> {
                 _ => refused.insert(commit),
             };
         }
-        let all = findings.iter().map(|it| (it.severity.name(), it.issue.code.name()));
-        self.source.metrics.findings(all);
         // It was held back over nothing; over what is published now the answer is the same.
         let rules = self.rules_of_the_gate(target);
         let source = &mut *self.source;
@@ -209,6 +208,9 @@ impl Pass<'_> {
                 None => {
                     let report = self.report_of(objects, *commit, over)?;
                     let verdict = report.as_ref().map(|report| report.verdict.clone());
+                    if let Some(report) = &report {
+                        self.source.learn_findings(&commit.to_string(), &report.findings);
+                    }
                     self.played.insert((*commit, over), verdict.clone());
                     if at + 1 == commits.len() {
                         played.tip = report;
@@ -255,6 +257,7 @@ impl Pass<'_> {
                 files: listing.len(),
                 dag_files: 0,
                 findings: Vec::new(),
+                ages: None,
                 verdict: Verdict::Pass,
             };
             return Ok(Some(report));

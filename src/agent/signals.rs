@@ -2,16 +2,17 @@
 //!
 //! `SIGPIPE` needs nothing: Rust ignores it before `main`, and gives children the default back.
 
+use std::fs;
 use std::io;
 use std::thread::{self, JoinHandle};
 
-use signal_hook::consts::{FORBIDDEN, SIGINT, SIGTERM};
+use signal_hook::consts::{FORBIDDEN, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalEvent {
-    /// The first `SIGTERM` or `SIGINT`: finish or abandon what runs, cleanly.
+    /// The first signal that asks for an end: finish or abandon what runs, cleanly.
     Terminate {
         /// Which of them.
         signal: i32,
@@ -34,7 +35,7 @@ pub struct Listener {
 
 /// Sends an event for each signal from here on; `sync` is the number of `sync-on-signal`. Many signals at once may
 /// come as one event, as signals do. `send` should only put the event into a channel.
-pub fn listen(sync: Option<i32>, mut send: impl FnMut(SignalEvent) + Send + 'static) -> io::Result<Listener> {
+pub fn listen(sync: Option<i32>, send: impl FnMut(SignalEvent) + Send + 'static) -> io::Result<Listener> {
     if let Some(signal) = sync {
         // signal-hook panics on the ones that cannot be caught.
         if FORBIDDEN.contains(&signal) || [SIGTERM, SIGINT].contains(&signal) || !(1..=64).contains(&signal) {
@@ -42,17 +43,42 @@ pub fn listen(sync: Option<i32>, mut send: impl FnMut(SignalEvent) + Send + 'sta
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(sync))?;
+    listen_for(&[SIGTERM, SIGINT], sync, send)
+}
+
+/// The same for a command that somebody watches: a terminal that is closed, or Ctrl-\, ends it too, unless whoever started it has
+/// said otherwise, as `nohup` does.
+pub fn listen_at_a_terminal(send: impl FnMut(SignalEvent) + Send + 'static) -> io::Result<Listener> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ends: Vec<i32> =
+        [SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_ignored(&status, *signal)).collect();
+    listen_for(&[&[SIGTERM, SIGINT], &ends[..]].concat(), None, send)
+}
+
+/// Whether a process ignores a signal, by its page in `/proc`: to catch it then would undo that.
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
+
+fn listen_for(
+    ends: &[i32],
+    sync: Option<i32>,
+    mut send: impl FnMut(SignalEvent) + Send + 'static,
+) -> io::Result<Listener> {
+    let ends = ends.to_vec();
+    let mut signals = Signals::new(ends.iter().copied().chain(sync))?;
     let handle = signals.handle();
     let thread = thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut asked = false;
         for signal in signals.forever() {
             send(match signal {
-                SIGTERM | SIGINT if std::mem::replace(&mut asked, true) => {
-                    SignalEvent::TerminateNow { signal }
-                }
-                SIGTERM | SIGINT => SignalEvent::Terminate { signal },
-                _ => SignalEvent::Sync,
+                signal if !ends.contains(&signal) => SignalEvent::Sync,
+                // A terminal that is closed sends it twice, once by the kernel and once by the shell: nobody is in a hurry.
+                SIGHUP => SignalEvent::Terminate { signal: SIGHUP },
+                signal if std::mem::replace(&mut asked, true) => SignalEvent::TerminateNow { signal },
+                signal => SignalEvent::Terminate { signal },
             });
         }
     })?;
@@ -74,6 +100,13 @@ mod tests {
     use super::*;
 
     // Real signals belong to the whole process: `tests/pid1.rs` sends them to one of its own.
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_mask() {
+        let status = "SigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\n";
+        assert!(is_ignored(status, SIGHUP) && !is_ignored(status, SIGQUIT) && is_ignored(status, 13));
+        assert!(!is_ignored("", SIGHUP));
+    }
 
     #[test]
     fn signals_that_cannot_be_caught_are_refused_and_do_not_panic() {

@@ -10,6 +10,7 @@ use gix::{ObjectId, oid};
 
 use super::failure::Failure;
 use super::files;
+use super::found::Found;
 use super::pid1::Children;
 use super::retire::Compaction;
 use crate::check::Gate;
@@ -38,6 +39,8 @@ pub struct Source {
     pub(super) children: Children,
     /// The volume takes `a` and `A` for one name.
     pub(super) folds_case: bool,
+    /// What was found of revisions.
+    pub(super) found: Found,
     /// When tags were made, by their id: a tie is not asked about twice.
     pub(super) tag_dates: HashMap<ObjectId, i64>,
     /// The ref whose clash with a tag was reported.
@@ -112,6 +115,7 @@ impl Source {
             announcer: parts.announcer,
             children,
             folds_case,
+            found: Found::default(),
             tag_dates: HashMap::new(),
             warned_shadow: None,
             warned_removal: None,

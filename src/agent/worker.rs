@@ -13,16 +13,16 @@ use tokio::runtime::Handle;
 use super::failure::Failure;
 use super::files;
 use super::locks::Locks;
-use super::pass::{self, Outcome, Report};
+use super::pass::{self, Outcome};
 use super::pid1::Children;
 use super::resolve;
 use super::schedule::{self, Next, Pace, Past};
 use super::source::{self, Parts, Source};
 use super::status::Board;
+use super::told::{log_published, shown};
 use crate::config::{OnLocked, SourceConfig};
 use crate::deadline::{Deadline, Stop};
 use crate::error::Remedy;
-use crate::git::diff::Changes;
 use crate::metrics::{PassResult, SourceMetrics, Stage};
 use crate::publish::state::Held;
 use crate::publish::{self, Layout};
@@ -258,8 +258,21 @@ impl Worker {
             self.shared.children.clone(),
             self.metrics.clone(),
         )?;
+        self.tell_live(&opened);
         self.source = Some(opened);
         Ok(true)
+    }
+
+    /// What an earlier process published is served whatever comes of the first pass: a rejection, or no remote.
+    fn tell_live(&self, source: &Source) {
+        let Some(live) = source.live() else { return };
+        let published = source.state.of(&live);
+        let reference = published.map_or_else(|| self.config.reference.shown(), |it| it.reference.clone());
+        self.metrics.published(&live.to_string(), &reference, source.files_of_live());
+        self.shared.board.update(&self.config.name, |status| {
+            status.published = Some(live.to_string());
+            status.reference = published.map(|published| published.reference.clone());
+        });
     }
 
     fn locked_out(&mut self, err: &publish::Error) -> Result<bool, Failure> {
@@ -438,41 +451,4 @@ impl Worker {
     fn tell(&self, event: Event) {
         (self.shared.events)(event);
     }
-}
-
-/// A revision that is held back, in one line.
-fn shown(held: &Held) -> String {
-    format!("revision {} is held back: {}", held.commit, held.reason)
-}
-
-/// One line a published revision: what changed, and how long each stage took.
-fn log_published(report: &Report, took: Duration) {
-    let ms = |stage: Stage| report.took.get(stage.name()).map_or(0.0, |took| millis(*took));
-    // Nothing is said about what is not known: the previous revision's objects may be gone.
-    let changes = match report.previous {
-        None => Some(Changes { added: report.files, ..Changes::default() }),
-        Some(_) => report.changes,
-    };
-    tracing::info!(
-        commit = report.commit,
-        reference = report.reference,
-        previous = report.previous.as_deref().unwrap_or("none"),
-        files = report.files,
-        added = changes.map(|changes| changes.added),
-        changed = changes.map(|changes| changes.changed),
-        removed = changes.map(|changes| changes.removed),
-        bytes = report.bytes,
-        resolve_ms = ms(Stage::Resolve),
-        fetch_ms = ms(Stage::Fetch),
-        check_ms = ms(Stage::Check),
-        stage_ms = ms(Stage::Stage),
-        publish_ms = ms(Stage::Publish),
-        total_ms = millis(took),
-        "published"
-    );
-}
-
-/// With one decimal: what people read in a log.
-fn millis(took: Duration) -> f64 {
-    (took.as_secs_f64() * 10_000.0).round() / 10.0
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
+use super::age::{self, Age};
 use super::contents::{Contents, How, Read};
 use super::dag::Between;
 use super::dag::tree::{self, File};
@@ -208,6 +209,7 @@ impl Checker {
         let before = self.before(published);
         let looked = Arc::new(self.look(revision.files, before.known())?);
         let verdict = self.verdict(&revision, &before, &looked);
+        let ages = before.known().map(|before| self.ages(before, &looked));
         self.contents.renew();
         self.memory.tidy();
         self.passed = match (&verdict, before) {
@@ -222,6 +224,7 @@ impl Checker {
             files: looked.files,
             dag_files: looked.dag_files,
             findings: looked.found.iter().map(|(finding, _)| finding.clone()).collect(),
+            ages,
             verdict,
         })
     }
@@ -240,6 +243,10 @@ impl Checker {
             (Verdict::Pass, Some(before)) => self.guard(revision, before, now),
             (verdict, _) => verdict,
         }
+    }
+
+    fn ages(&self, before: &Looked, now: &Looked) -> Vec<Age> {
+        age::ages(&now.found, &before.found, self.settings.assumed.airflow)
     }
 
     /// A branch that lost its files by mistake looks like one that has less DAGs.

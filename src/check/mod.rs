@@ -12,11 +12,12 @@
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
 //! - [`checker`]: the check itself; `contents` is what it remembers of files.
 //! - `doubt`: what hangs on something that nobody said.
-//! - [`verdict`]: the policy.
+//! - [`verdict`]: the policy; [`age`]: which findings are news.
 //! - [`difference`]: which DAGs two revisions differ in.
 //! - [`command`]: the operator's own check, which the agent runs.
 //! - [`report`]: what is written about it.
 
+pub mod age;
 pub mod archive;
 pub mod checker;
 pub mod command;
@@ -34,6 +35,7 @@ pub mod snapshot;
 pub mod target;
 pub mod verdict;
 
+pub use age::Age;
 pub use checker::Checker;
 pub use command::OwnCheck;
 pub use finding::{Code, Finding, Issue, Severity};
@@ -143,6 +145,7 @@ impl Gate for Open {
             files: revision.files.inside().len(),
             dag_files: 0,
             findings: Vec::new(),
+            ages: None,
             verdict: Verdict::Pass,
         })
     }

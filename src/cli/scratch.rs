@@ -58,7 +58,7 @@ impl Ending {
     pub(super) fn listen() -> anyhow::Result<Ending> {
         let stop = Stop::new();
         let asked = stop.clone();
-        let signals = signals::listen(None, move |event| match event {
+        let signals = signals::listen_at_a_terminal(move |event| match event {
             signals::SignalEvent::TerminateNow { .. } => super::exit_now(1),
             _ => asked.request(),
         })

@@ -149,7 +149,10 @@ impl SourceMetrics {
                 &["reason"],
             )?,
             findings: IntGaugeVec::new(
-                opts("dagsync_findings", "What the last check of a revision found"),
+                opts(
+                    "dagsync_findings",
+                    "What was found of the revision that is held back, else of the published one",
+                ),
                 &["severity", "code"],
             )?,
             checks: Histogram::with_opts(

@@ -5,15 +5,17 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 
 use super::{Place, Report, fingerprint};
-use crate::check::{Finding, Severity};
+use crate::check::{Age, Finding, Severity};
 
 /// Workflow commands, one a line:
 /// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>.
 pub(super) fn github(report: &Report, place: &Place<'_>) -> String {
     let mut out = String::new();
-    for finding in &report.findings {
+    for (finding, age) in report.aged() {
         let issue = &finding.issue;
         let level = match finding.severity {
+            // Of no concern to whoever changes something else, but there to be seen.
+            severity if age.excuses(severity) => "notice",
             Severity::Warning => "warning",
             Severity::Error | Severity::Fatal => "error",
         };
@@ -23,10 +25,15 @@ pub(super) fn github(report: &Report, place: &Place<'_>) -> String {
                 let _ = write!(properties, ",{name}={number}");
             }
         }
-        let title = property(&format!("dagsync {}", issue.code));
+        let title = property(&format!("dagsync {}{}", mark(age), issue.code));
         let _ = writeln!(out, "::{level} {properties},title={title}::{}", data(&with_hint(finding)));
     }
     out
+}
+
+/// In front of a code: what is new needs no word there.
+fn mark(age: Age) -> &'static str {
+    if age == Age::Old { age.adjective() } else { "" }
 }
 
 fn with_hint(finding: &Finding) -> String {
@@ -46,13 +53,14 @@ fn property(text: &str) -> String {
 
 /// A Code Quality report: <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>.
 pub(super) fn gitlab(report: &Report, place: &Place<'_>) -> Json {
-    let one = |finding: &Finding| {
+    let one = |(finding, age): (&Finding, Age)| {
         let path = place.path(finding);
         json!({
             "description": with_hint(finding),
             "check_name": finding.issue.code.name(),
             "fingerprint": fingerprint(&path, finding),
             "severity": match finding.severity {
+                severity if age.excuses(severity) => "info",
                 Severity::Warning => "minor",
                 Severity::Error => "critical",
                 Severity::Fatal => "blocker",
@@ -60,5 +68,5 @@ pub(super) fn gitlab(report: &Report, place: &Place<'_>) -> Json {
             "location": {"path": path, "lines": {"begin": finding.issue.line.max(1)}},
         })
     };
-    Json::Array(report.findings.iter().map(one).collect())
+    Json::Array(report.aged().map(one).collect())
 }

@@ -11,7 +11,7 @@ use gix::bstr::{BStr, ByteSlice as _};
 use serde_json::{Value as Json, json};
 
 use super::verdict::Verdict;
-use super::{Finding, Severity, Target};
+use super::{Age, Finding, Severity, Target};
 
 pub use text::Style;
 
@@ -26,14 +26,17 @@ pub struct Report {
     pub dag_files: usize,
     /// Ordered by path and place.
     pub findings: Vec<Finding>,
+    /// The age of each of them, if the revision was compared with another one.
+    pub ages: Option<Vec<Age>>,
     /// What follows.
     pub verdict: Verdict,
 }
 
 impl Report {
-    /// How many findings are of this severity.
-    pub fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    /// The findings, each with its age.
+    pub fn aged(&self) -> impl Iterator<Item = (&Finding, Age)> {
+        let age = |at: usize| self.ages.as_ref().and_then(|ages| ages.get(at)).copied();
+        self.findings.iter().enumerate().map(move |(at, it)| (it, age(at).unwrap_or(Age::Alone)))
     }
 
     /// Whether anything that is worse than a warning was found, whatever the policy makes of it: what a command's exit code says.
@@ -127,7 +130,7 @@ fn pretty(value: &Json) -> String {
 
 /// The shape is a contract: `version` changes when a reader of the old one would go wrong.
 fn ours(report: &Report, place: &Place<'_>) -> Json {
-    let finding = |finding: &Finding| {
+    let finding = |(finding, age): (&Finding, Age)| {
         json!({
             "path": place.path(finding),
             "line": finding.issue.line,
@@ -136,6 +139,7 @@ fn ours(report: &Report, place: &Place<'_>) -> Json {
             "code": finding.issue.code.name(),
             "message": finding.issue.message,
             "hint": finding.issue.hint,
+            "new": age != Age::Old,
         })
     };
     json!({
@@ -144,7 +148,7 @@ fn ours(report: &Report, place: &Place<'_>) -> Json {
         "airflow": report.target.airflow.to_string(),
         "files": report.files,
         "dag_files": report.dag_files,
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "findings": report.aged().map(finding).collect::<Vec<_>>(),
         "verdict": report.verdict.name(),
     })
 }

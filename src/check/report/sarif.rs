@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Place, Report, fingerprint};
-use crate::check::{Code, Finding, Severity};
+use crate::check::{Age, Code, Finding, Severity};
 
 fn level(severity: Severity) -> &'static str {
     match severity {
@@ -31,12 +31,12 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> Json {
                 "rules": Code::ALL.iter().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
-            "results": report.findings.iter().map(|finding| result(finding, place)).collect::<Vec<_>>(),
+            "results": report.aged().map(|(finding, age)| result(finding, age, place)).collect::<Vec<_>>(),
         }],
     })
 }
 
-fn result(finding: &Finding, place: &Place<'_>) -> Json {
+fn result(finding: &Finding, age: Age, place: &Place<'_>) -> Json {
     let issue = &finding.issue;
     let path = place.path(finding);
     let mut location = json!({"artifactLocation": {"uri": uri(&path)}});
@@ -50,14 +50,20 @@ fn result(finding: &Finding, place: &Place<'_>) -> Json {
         Some(hint) => format!("{}\nhint: {hint}", issue.message),
         None => issue.message.clone(),
     };
-    json!({
+    let mut result = json!({
         "ruleId": issue.code.name(),
         "ruleIndex": Code::ALL.iter().position(|code| *code == issue.code),
         "level": level(finding.severity),
         "message": {"text": text},
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"dagsync/v1": fingerprint(&path, finding)},
-    })
+    });
+    match age {
+        Age::Alone => {}
+        Age::New => result["baselineState"] = "new".into(),
+        Age::Old => result["baselineState"] = "unchanged".into(),
+    }
+    result
 }
 
 /// A relative reference: everything but unreserved characters and `/` is escaped, as RFC 3986 has it.

@@ -3,7 +3,7 @@ use serde_json::Value as Json;
 
 use super::{Format, Place, Report, Style, render};
 use crate::check::verdict::Verdict;
-use crate::check::{Code, Finding, Issue, Target};
+use crate::check::{Age, Code, Finding, Issue, Target};
 
 const SOURCE: &str = "import os\n\tdef f()\r\nx = '\x1b[31m'\n";
 
@@ -19,6 +19,7 @@ fn report() -> Report {
             Finding::new("dags/etl.py", syntax),
             Finding::new("dags/etl.py", strange),
         ],
+        ages: None,
         verdict: Verdict::Reject { because: "error", reason: "two".into() },
     }
 }
@@ -30,6 +31,60 @@ fn written(report: &Report, format: Format, style: Style) -> String {
 
 fn json(format: Format) -> Json {
     serde_json::from_str(&written(&report(), format, Style::Plain)).expect("JSON")
+}
+
+/// The same over a revision that had the first and the last of them.
+fn compared() -> Report {
+    Report { ages: Some(vec![Age::Old, Age::New, Age::Old]), ..report() }
+}
+
+#[test]
+fn what_was_there_before_is_told_apart_in_every_format() {
+    let written = |format| written(&compared(), format, Style::Plain);
+    let json = |format| -> Json { serde_json::from_str(&written(format)).expect("JSON") };
+    let text = written(Format::Text);
+    for line in [
+        "c.py: old error: `x`",
+        "etl.py:2:9: new error: expected",
+        "etl.py:3:5: old warning: 100%",
+        "\nreject: 1 new error, 1 old, 1 old warning in 3 DAG files",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let of = |json: &Json, list: &str, key: &str| -> Vec<Json> {
+        json.pointer(list)
+            .and_then(Json::as_array)
+            .expect("a list")
+            .iter()
+            .map(|it| it[key].clone())
+            .collect()
+    };
+    assert_eq!(of(&json(Format::Json), "/findings", "new"), [false, true, false]);
+    let states = of(&json(Format::Sarif), "/runs/0/results", "baselineState");
+    assert_eq!(states, ["unchanged", "new", "unchanged"]);
+    assert_eq!(of(&json(Format::Gitlab), "", "severity"), ["info", "critical", "info"]);
+    let starts: Vec<String> =
+        written(Format::Github).lines().map(|line| line.split(' ').next().unwrap_or("").to_owned()).collect();
+    assert_eq!(starts, ["::notice", "::error", "::notice"]);
+    let junit = written(Format::Junit);
+    assert!(junit.contains("tests=\"3\" failures=\"1\"") && junit.contains("old error: `x`"), "{junit}");
+    assert_eq!(junit.matches("<failure").count(), 1, "{junit}");
+}
+
+#[test]
+fn without_anything_to_compare_with_nothing_says_what_is_new() {
+    assert!(json(Format::Sarif)["runs"][0]["results"][0].get("baselineState").is_none());
+    assert_eq!(json(Format::Json)["findings"][0]["new"], true);
+}
+
+#[test]
+fn what_stops_airflow_is_nobodys_old_business() {
+    let mut fatal = compared();
+    fatal.findings = vec![Finding::new("dags/a", Issue::of_file(Code::PathLoop, "two paths"))];
+    let written = |format| written(&fatal, format, Style::Plain);
+    assert!(written(Format::Text).contains("reject: 1 old fatal finding in"));
+    assert!(written(Format::Github).starts_with("::error "));
+    assert!(written(Format::Gitlab).contains("blocker") && written(Format::Junit).contains("<failure"));
 }
 
 #[test]

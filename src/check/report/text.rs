@@ -7,7 +7,7 @@ use gix::bstr::{BString, ByteSlice as _};
 
 use super::{Place, Report};
 use crate::check::verdict::Verdict;
-use crate::check::{Finding, Severity};
+use crate::check::{Finding, Severity, age};
 use crate::log::escape;
 
 /// The longest part of a line that is shown, in characters.
@@ -45,14 +45,14 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
     let mut out = String::new();
     // Each file is read once, whatever is wrong in it, and only those with a finding at a line.
     let mut files: BTreeMap<&BString, Option<Vec<u8>>> = BTreeMap::new();
-    for finding in &report.findings {
+    for (finding, age) in report.aged() {
         let (issue, style) = (&finding.issue, place.style);
         let mut at = escape(&place.path(finding)).into_owned();
         for number in [issue.line, issue.column].into_iter().take_while(|number| *number > 0) {
             let _ = write!(at, ":{number}");
         }
         let code = style.paint("2", &format!("[{}]", issue.code));
-        let severity = style.severity(finding.severity);
+        let severity = format!("{}{}", age.adjective(), style.severity(finding.severity));
         let _ = writeln!(out, "{}: {severity}: {} {code}", style.paint("1", &at), escape(&issue.message));
         if issue.line > 0 {
             let text = files.entry(&finding.path).or_insert_with(|| (place.read)(finding.path.as_bstr()));
@@ -111,14 +111,7 @@ fn summary(report: &Report, style: Style) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     };
-    let parts: Vec<String> =
-        [(Severity::Fatal, "fatal finding"), (Severity::Error, "error"), (Severity::Warning, "warning")]
-            .into_iter()
-            .map(|(severity, word)| (report.count(severity), word))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| counted(count, word))
-            .collect();
-    let found = if parts.is_empty() { "nothing found".to_owned() } else { parts.join(", ") };
+    let found = age::counts(report.aged());
     let verdict = match &report.verdict {
         Verdict::Pass => style.paint("1;32", "pass"),
         Verdict::Reject { .. } => style.paint("1;31", "reject"),

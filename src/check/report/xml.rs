@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Place, Report};
-use crate::check::{Finding, Severity};
+use crate::check::{Age, Finding, Severity};
+
+/// A finding, and how it stands to what was there before.
+type Aged<'a> = (&'a Finding, Age);
 
 pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
-    let mut files: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
-    for finding in &report.findings {
-        files.entry(place.path(finding)).or_default().push(finding);
+    let mut files: BTreeMap<String, Vec<Aged<'_>>> = BTreeMap::new();
+    for (finding, age) in report.aged() {
+        files.entry(place.path(finding)).or_default().push((finding, age));
     }
-    let fails = |findings: &Vec<&Finding>| findings.iter().any(|it| it.severity > Severity::Warning);
-    let failures = files.values().filter(|findings| fails(findings)).count();
+    let failures = files.values().filter(|findings| findings.iter().any(is_failure)).count();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let tests = files.len() + 1;
     let _ = writeln!(out, "<testsuites tests=\"{tests}\" failures=\"{failures}\">");
@@ -23,12 +25,12 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
     let _ = writeln!(out, "    <testcase classname=\"dagsync\" name=\"all other files\"/>");
     for (path, findings) in &files {
         let _ = writeln!(out, "    <testcase classname=\"dagsync\" name=\"{0}\" file=\"{0}\">", escape(path));
-        let lines = |severity: fn(&Severity) -> bool| -> Vec<String> {
-            findings.iter().filter(|it| severity(&it.severity)).map(|it| line(path, it)).collect()
+        let lines = |fails: bool| -> Vec<String> {
+            findings.iter().filter(|it| is_failure(it) == fails).map(|it| line(path, it)).collect()
         };
-        let errors = lines(|severity| *severity > Severity::Warning);
+        let errors = lines(true);
         // Readers want one failure a case.
-        if let Some(first) = findings.iter().find(|it| it.severity > Severity::Warning) {
+        if let Some((first, _)) = findings.iter().find(|it| is_failure(it)) {
             let (code, message) = (first.issue.code, escape(&first.issue.message));
             let _ = writeln!(
                 out,
@@ -36,9 +38,9 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
                 escape(&errors.join("\n"))
             );
         }
-        let warnings = lines(|severity| *severity == Severity::Warning);
-        if !warnings.is_empty() {
-            let _ = writeln!(out, "      <system-out>{}</system-out>", escape(&warnings.join("\n")));
+        let others = lines(false);
+        if !others.is_empty() {
+            let _ = writeln!(out, "      <system-out>{}</system-out>", escape(&others.join("\n")));
         }
         out += "    </testcase>\n";
     }
@@ -46,12 +48,22 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
     out
 }
 
-fn line(path: &str, finding: &Finding) -> String {
+/// What was there before is for nobody to mend who changes something else.
+fn is_failure((finding, age): &Aged<'_>) -> bool {
+    finding.severity > Severity::Warning && !age.excuses(finding.severity)
+}
+
+fn line(path: &str, (finding, age): &Aged<'_>) -> String {
     let issue = &finding.issue;
     let hint = issue.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
     format!(
-        "{path}:{}:{}: {}: {} [{}]{hint}",
-        issue.line, issue.column, finding.severity, issue.message, issue.code
+        "{path}:{}:{}: {}{}: {} [{}]{hint}",
+        issue.line,
+        issue.column,
+        age.adjective(),
+        finding.severity,
+        issue.message,
+        issue.code
     )
 }
 

@@ -41,7 +41,7 @@ const BRANCH: &str = "main";
 /// Runs the demonstration. Ctrl-C and a closed pipe end it well.
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let (send, asked_to_end) = channel();
-    let _signals = signals::listen(None, move |event| match event {
+    let _signals = signals::listen_at_a_terminal(move |event| match event {
         signals::SignalEvent::TerminateNow { .. } => super::exit_now(1),
         // Nobody listens any more when the demonstration is on its way out.
         _ => drop(send.send(())),

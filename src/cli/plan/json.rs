@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::Ahead;
 use crate::agent::{Commit, Failure, Next};
-use crate::check::Finding;
 use crate::check::difference::Change;
+use crate::check::{Age, Finding};
 use crate::config::SourceConfig;
 
 /// The whole page. `version` changes when a reader of the old shape would go wrong.
@@ -96,7 +96,7 @@ fn change(change: &Change) -> Json {
     })
 }
 
-fn finding((finding, is_new): &(Finding, bool)) -> Json {
+fn finding((finding, age): &(Finding, Age)) -> Json {
     json!({
         "path": finding.path.to_string(),
         "line": finding.issue.line,
@@ -105,7 +105,7 @@ fn finding((finding, is_new): &(Finding, bool)) -> Json {
         "code": finding.issue.code.name(),
         "message": finding.issue.message,
         "hint": finding.issue.hint,
-        "new": is_new,
+        "new": *age != Age::Old,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::agent::{Commit, Next};
 use crate::check::difference::{Change, Kind};
 use crate::check::report::Style;
 use crate::check::verdict::Policy;
-use crate::check::{Finding, Severity};
+use crate::check::{Age, Finding, Severity, age};
 use crate::log::escape;
 
 /// One source.
@@ -31,8 +31,8 @@ pub(super) fn source(ahead: &Ahead<'_>, style: Style) -> String {
         if !seen.findings.is_empty() {
             out.push('\n');
         }
-        for (found, is_new) in &seen.findings {
-            out += &finding(found, *is_new, style);
+        for (found, age) in &seen.findings {
+            out += &finding(found, *age, style);
         }
     }
     out.push('\n');
@@ -90,16 +90,16 @@ fn line(change: &Change, width: usize, style: Style) -> String {
     format!("  {sign}  {}{why}\n", escape(&path))
 }
 
-fn finding(finding: &Finding, is_new: bool, style: Style) -> String {
+fn finding(finding: &Finding, age: Age, style: Style) -> String {
     let mut at = finding.path.to_string();
     for number in [finding.issue.line, finding.issue.column].into_iter().take_while(|number| *number > 0) {
         let _ = write!(at, ":{number}");
     }
     let colour = if finding.severity == Severity::Warning { "1;33" } else { "1;31" };
     let severity = style.paint(colour, finding.severity.name());
-    let age = if is_new { "new" } else { "old" };
     let message = escape(&finding.issue.message);
-    format!("  {}: {age} {severity}: {message} [{}]\n", escape(&at), finding.issue.code)
+    let age = age.adjective();
+    format!("  {}: {age}{severity}: {message} [{}]\n", escape(&at), finding.issue.code)
 }
 
 fn verdict(ahead: &Ahead<'_>, style: Style) -> String {
@@ -153,14 +153,6 @@ fn verdict(ahead: &Ahead<'_>, style: Style) -> String {
 fn counts(seen: &Seen) -> String {
     let count = |kind: Kind| seen.changes.iter().filter(|change| change.kind == kind).count();
     let kinds = Kind::ALL.map(|kind| format!("{} {}", count(kind), kind.name()));
-    let mut found = Vec::new();
-    for severity in [Severity::Fatal, Severity::Error, Severity::Warning] {
-        for (new, word) in [(true, "new"), (false, "old")] {
-            let count = seen.count(severity, new);
-            let plural = if count == 1 || severity == Severity::Fatal { "" } else { "s" };
-            found.extend((count > 0).then(|| format!("{count} {word} {}{plural}", severity.name())));
-        }
-    }
-    let found = if found.is_empty() { "nothing found".to_owned() } else { found.join(", ") };
+    let found = age::counts(seen.findings.iter().map(|(finding, age)| (finding, *age)));
     format!("{} of {} DAGs; {found}", kinds.join(", "), seen.dags)
 }

@@ -37,7 +37,8 @@ pub(super) static WHAT: &[Opt] = &[
         .doc("Letters, digits, `.`, `_` and `-`; unique in the process."),
     Opt::source("depth", Kind::Int { min: 0 }, "Commits of history to fetch; 0 = all")
         .vars(&["GITSYNC_DEPTH", "GIT_SYNC_DEPTH"])
-        .default("1"),
+        .default("1")
+        .doc("A first start with the gate, or with a check command, fetches 32 at least: it looks for what others serve."),
     Opt::source("filter", Kind::Text, "Partial clone filter").vars(&["GITSYNC_FILTER"]).status(Status::NotYet),
     Opt::source("submodules", Kind::Choice(&["recursive", "shallow", "off"]), "Which submodules to sync")
         .vars(&["GITSYNC_SUBMODULES", "GIT_SYNC_SUBMODULES"])
