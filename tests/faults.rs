@@ -58,6 +58,7 @@ const ALONE: &str = "a change without a spare";
 const OTHER: &str = "a spare of other settings";
 const DAMAGED: &str = "a published tree that is damaged";
 const HTTP: &str = "the first sync over HTTP for a group, shallow";
+const SHORT: &str = "the first sync over HTTP, all of a short history";
 
 #[test]
 fn enospc_at_every_write() {
@@ -91,14 +92,14 @@ fn one_write_without_room_costs_one_pass() {
 
 #[test]
 fn one_call_that_the_disk_fails_costs_one_pass() {
-    sweep_once(&[CHANGE, HTTP], "*", Errno::IO, 1);
+    sweep_once(&[CHANGE, HTTP, SHORT], "*", Errno::IO, 1);
     sweep_once(&[ALONE, OTHER], "*", Errno::IO, 7);
     sweep_once(&[DAMAGED], ",open,create,remove,", Errno::IO, 2);
 }
 
 #[test]
 fn one_call_without_rights_costs_one_pass() {
-    sweep_once(&[CHANGE, HTTP], ",open,create,chmod,rename,remove,", Errno::ACCESS, 1);
+    sweep_once(&[CHANGE, HTTP, SHORT], ",open,create,chmod,rename,remove,", Errno::ACCESS, 1);
 }
 
 #[test]

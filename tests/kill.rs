@@ -185,5 +185,14 @@ fn kill_9_at_random_moments_never_shows_half_a_tree() {
     synced.once(&["--stale-worktree-timeout=0s"]);
     synced.shows(newest);
     synced.nothing_is_left_over();
-    assert_eq!(names(&synced.root.join(".worktrees")), [newest.as_str()]);
+    // Trees that were built before a death may have had the commit's own name when it was built once more.
+    let folder = synced.root.join(".worktrees");
+    let trees: Vec<String> = names(&folder)
+        .into_iter()
+        .map(|name| match name.starts_with("again-") {
+            true => names(&folder.join(name)).join(" "),
+            false => name,
+        })
+        .collect();
+    assert_eq!(trees, [newest.as_str()]);
 }

@@ -117,6 +117,22 @@ fn the_shallow_list_holds_what_the_engine_needs_and_requests_stay_small() {
 }
 
 #[test]
+fn a_lock_on_the_shallow_list_that_stayed_stops_no_fetch_and_goes() {
+    let (root, repo) = served();
+    let server = GitServer::plain(root.path());
+    let mut engine = Engine::of(&server.url("repo.git"));
+    let last = engine.pull().unwrap();
+    let lock = engine.store.dir().join("shallow.lock");
+    // With less history than there is, and with all of it: then there is no boundary, and gix writes no list.
+    for depth in [1, 32] {
+        fs::write(&lock, "").unwrap();
+        let tip = repo.commit(&[("dags/a.py", &format!("beside a lock, {depth}\n"))]);
+        engine.fetch(&tip, &[&last], depth).unwrap();
+        assert!(!lock.exists(), "a lock is still there after a fetch of {depth}");
+    }
+}
+
+#[test]
 fn leftovers_of_a_dead_agent_are_cleaned_at_the_start() {
     let (root, repo) = served();
     let server = GitServer::plain(root.path());

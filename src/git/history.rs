@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gix::objs::{Exists as _, FindHeader as _};
@@ -122,6 +123,16 @@ impl Store {
         Ok(text.lines().filter_map(|line| ObjectId::from_hex(line.trim().as_bytes()).ok()).collect())
     }
 
+    /// Removes a lock on the shallow list. We have the lock of the root, so whoever made it is dead, or gix could not remove its
+    /// own, of which it says nothing. It refuses to fetch beside one, so one that stays would be the last of all fetches.
+    pub(super) fn remove_shallow_lock(&self) -> Result<(), Error> {
+        remove_any(Point::StoreLeftoverRemove, &self.shallow_lock()).map_err(|err| self.error(&err))
+    }
+
+    fn shallow_lock(&self) -> PathBuf {
+        self.dir().join("shallow.lock")
+    }
+
     /// Replaces the shallow list.
     pub fn write_shallow(&self, boundary: &BTreeSet<ObjectId>) -> Result<(), Error> {
         let write = || -> io::Result<()> {
@@ -129,7 +140,7 @@ impl Store {
                 return remove_any(Point::StoreShallowRemove, &self.shallow_file());
             }
             let text: String = boundary.iter().map(|id| format!("{id}\n")).collect();
-            let temp = self.dir().join("shallow.lock");
+            let temp = self.shallow_lock();
             let file = disk::create_ours(Point::StoreShallowWrite, &temp, self.group_write())?;
             file.write_all(Point::StoreShallowWrite, text.as_bytes())?;
             // After a power cut every git program in the published tree would trip over half a list.

@@ -187,6 +187,7 @@ impl Smart {
         let mut received = None;
         let mut refused = None;
         let heard = Heard::default();
+        store.remove_shallow_lock()?;
         let fetched = disk::around_as(Point::StoreFetchRun, gix::Error::from_error, || {
             gix_protocol::fetch(
                 &mut wanted,
@@ -221,6 +222,8 @@ impl Smart {
                 },
             )
         });
+        // What cannot be removed now, the next fetch does.
+        let _ = store.remove_shallow_lock();
         match fetched {
             Ok(_) => {
                 if session.handshake.server_protocol_version == Protocol::V2 {

@@ -16,7 +16,15 @@ pub static ALL: &[Scenario] = &[
     Scenario {
         name: "the first sync over HTTP for a group, shallow",
         history: |repo| vec![two_commits(repo).remove(1)],
-        args: &["--depth=1", "--group-write"],
+        // For its check a first start asks for more history than there is, and then nothing is shallow.
+        args: &["--depth=1", "--group-write", "--check=off"],
+        over_http: true,
+        ..NOTHING
+    },
+    Scenario {
+        name: "the first sync over HTTP, all of a short history",
+        history: |repo| vec![two_commits(repo).remove(1)],
+        args: &["--depth=1"],
         over_http: true,
         ..NOTHING
     },
@@ -155,7 +163,7 @@ pub static ALL: &[Scenario] = &[
             let commits = two_commits(repo);
             vec![commits[1].clone(), commits[1].clone()]
         },
-        first: &["--depth=1"],
+        first: &["--depth=1", "--check=off"],
         args: &["--depth=0"],
         ..NOTHING
     },
