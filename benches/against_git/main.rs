@@ -11,6 +11,7 @@
 //! cargo bench --profile dev --bench against_git -- --quick    a minute at most, with the program of cargo's own profile:
 //!                                                             shows that the benches work, its numbers say nothing
 //!     --only=poll|cold|change|growth|size     one part        --pairs=N     how many pairs        --polls=N     polls a round
+//!     --gate          each revision is checked, which git does not do; without it nothing is
 //!     --on=FOLDER     not in memory but here: then what reaches the disk is counted too
 //! ```
 //!
