@@ -31,8 +31,10 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 fn depth_changes_on_restart_and_git_agrees_each_time() {
     let (_root, repo, server) = long();
     let (site, url) = (Site::new(), server.url("repo.git"));
+    // For its check a first start asks for more history than it is told.
+    let off = "--check=off";
     for (depth, commits) in [(1, 1), (3, 3), (1, 1), (0, 5), (1, 1), (2, 2), (100, 5), (1, 1)] {
-        site.publishes(&url, &[&format!("--depth={depth}")], &repo.head());
+        site.publishes(&url, &[&format!("--depth={depth}"), off], &repo.head());
         assert_eq!(site.git(&["log", "--format=%H"]).lines().count(), commits, "depth {depth}");
         assert_eq!(site.git(&["fsck", "--no-dangling"]), "", "depth {depth}");
         assert_eq!(site.git(&["status", "--porcelain"]), "", "depth {depth}");
@@ -40,13 +42,13 @@ fn depth_changes_on_restart_and_git_agrees_each_time() {
         assert_eq!(shallow.exists(), commits < 5, "depth {depth}");
         // A poll finds nothing to do, whatever the depth.
         server.forget_requests();
-        site.publishes(&url, &[&format!("--depth={depth}")], &repo.head());
+        site.publishes(&url, &[&format!("--depth={depth}"), off], &repo.head());
         assert_eq!(server.requests().len(), 2, "a handshake and a list: {:?}", server.requests());
     }
     // And with a new commit each time.
     for (number, (depth, commits)) in [(1, 1), (3, 3), (0, 8), (1, 1)].into_iter().enumerate() {
         let tip = repo.commit(&[("dags/a.py", &format!("b = {number}\n"))]);
-        site.publishes(&url, &[&format!("--depth={depth}")], &tip);
+        site.publishes(&url, &[&format!("--depth={depth}"), off], &tip);
         assert_eq!(site.git(&["log", "--format=%H"]).lines().count(), commits, "depth {depth}");
         assert_eq!(site.git(&["fsck", "--no-dangling"]), "", "depth {depth}");
     }
