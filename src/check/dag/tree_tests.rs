@@ -60,6 +60,39 @@ fn told(finding: &Finding) -> String {
 const HEAD: &str = "from airflow.sdk import DAG\n";
 
 #[test]
+fn a_dag_of_a_file_that_may_end_on_purpose_is_nobodys_second() {
+    let dag = format!("{HEAD}with DAG('one'):\n    pass\n");
+    let told = |head: &str, tail: &str| {
+        let other = format!("import os\n{head}\n{dag}{tail}\n");
+        !duplicate_dag_ids(&World::of(&[("a.py", &dag), ("b.py", &other)]).files()).is_empty()
+    };
+    for (head, tail) in [
+        ("if os.environ.get('ENV') != 'prod': raise RuntimeError()", ""),
+        ("if x:\n    pass\nelse:\n    raise RuntimeError()", ""),
+        ("assert os.environ.get('ENV') == 'prod'", ""),
+        ("", "if os.environ.get('ENV') != 'prod': raise RuntimeError()"),
+        ("", "assert x, 'not here'"),
+        ("def only():\n    if x: raise RuntimeError()\nonly()", ""),
+        ("def only():\n    raise RuntimeError()\nonly()", ""),
+        ("for a in x:\n    assert a", ""),
+        ("try:\n    if x: raise E()\nexcept F:\n    pass", ""),
+        ("match x:\n    case 1:\n        raise E()", ""),
+        ("if x: import sys; sys.exit()", ""),
+    ] {
+        assert!(!told(head, tail), "{head}{tail}");
+    }
+    for head in [
+        "",
+        "def later():\n    raise RuntimeError()",
+        "try:\n    import x\nexcept ImportError:\n    raise RuntimeError()",
+        "try:\n    if x: raise E()\nexcept Exception:\n    pass",
+        "if __name__ == '__main__':\n    raise E()",
+    ] {
+        assert!(told(head, ""), "{head}");
+    }
+}
+
+#[test]
 fn two_files_with_one_dag_are_told_in_both_places() {
     let dag = |id: &str| format!("{HEAD}with DAG('{id}'):\n    pass\n");
     let maybe = format!("{HEAD}if x:\n    with DAG('one'):\n        pass\n");
