@@ -5,7 +5,9 @@ mod synced;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use support::GitServer;
 use support::agent::{Agent, Finished};
 use support::observe::{address, metrics, ready, sample, wait_for_passes};
@@ -453,4 +455,36 @@ fn a_fresh_pod_fetches_what_it_plays_back_at_once_and_only_what_it_needs() {
         assert_eq!(posts, plain, "one fetch, whether something is held back or not");
         once(&world, &[]);
     }
+}
+
+#[test]
+fn a_revision_that_is_made_to_take_the_time_of_the_check_ends_with_that_of_the_pass() {
+    let world = world();
+    let before = world.seen();
+    for at in 0..3_000 {
+        world.repo.write(&format!("{}{at:04}.py", "a".repeat(190)), "");
+    }
+    let stars: String = (0..3_000).map(|at| format!("{}b{at}\n", "a*".repeat(30))).collect();
+    world.repo.commit(&[(".airflowignore", &stars)]);
+    let started = Instant::now();
+    let said = world.fails(&["--check=gate", "--sync-timeout=2s"]);
+    assert!(said.contains("timed out after 2s"), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert_eq!(world.seen(), before, "what is published stays");
+    // Nor does it have to be waited for.
+    let agent = world.launch().args(["--check=gate", "--verbose=2"]).start();
+    // Nothing else that is left to do takes a second.
+    agent.wait_until("the check to be at work", || worked(agent.pid()) > 100);
+    agent.signal(Signal::TERM);
+    let asked = Instant::now();
+    agent.finish(PATIENCE);
+    assert_eq!(world.seen(), before, "what is published stays");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
+/// Hundredths of a second that a process has worked.
+fn worked(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let numbers = stat.rsplit_once(')').unwrap().1;
+    numbers.split_whitespace().nth(11).unwrap().parse().unwrap()
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
@@ -17,7 +18,7 @@ use crate::check::Snapshot;
 use crate::check::snapshot::{Entry, Kind, Unreadable};
 
 /// The files of a folder.
-pub struct Folder {
+pub struct Folder<'a> {
     /// Where all others are.
     top: PathBuf,
     /// Where the files of the DAGs folder are.
@@ -25,14 +26,22 @@ pub struct Folder {
     /// The DAGs folder's name.
     folder: BString,
     entries: Vec<(BString, Kind, u64)>,
+    /// Set when nobody waits any more for what is made of it.
+    interrupt: Option<&'a AtomicBool>,
 }
 
-impl Folder {
+impl<'a> Folder<'a> {
+    /// The same, until somebody sets this.
+    #[must_use]
+    pub fn until(self, interrupt: &'a AtomicBool) -> Folder<'a> {
+        Folder { interrupt: Some(interrupt), ..self }
+    }
+
     /// Every file and link below `top`, with the DAGs in one of its folders.
     ///
     /// # Errors
     /// When a folder cannot be listed.
-    pub fn whole(top: &Path, folder: &BStr) -> anyhow::Result<Folder> {
+    pub fn whole(top: &Path, folder: &BStr) -> anyhow::Result<Folder<'a>> {
         Ok(Folder::of(top, folder, listed(top, Path::new(""))?))
     }
 
@@ -40,13 +49,13 @@ impl Folder {
     ///
     /// # Errors
     /// When a folder cannot be listed.
-    pub fn alone(dags: &Path, folder: &BStr) -> anyhow::Result<Folder> {
+    pub fn alone(dags: &Path, folder: &BStr) -> anyhow::Result<Folder<'a>> {
         let entries = listed(dags, Path::new(OsStr::from_bytes(folder)))?;
         Ok(Folder { dags: dags.to_owned(), ..Folder::of(dags, folder, entries) })
     }
 
     /// Of these paths below `top` those that are there. Those outside of the DAGs folder are taken for files without a look.
-    pub fn tracked(top: &Path, folder: &BStr, paths: impl Iterator<Item = (PathBuf, Kind)>) -> Folder {
+    pub fn tracked(top: &Path, folder: &BStr, paths: impl Iterator<Item = (PathBuf, Kind)>) -> Folder<'a> {
         let inside = Path::new(OsStr::from_bytes(folder)).to_owned();
         let entry = |(path, kind): (PathBuf, Kind)| {
             if !path.starts_with(&inside) {
@@ -64,12 +73,12 @@ impl Folder {
         Folder::of(top, folder, paths.filter_map(entry).collect())
     }
 
-    fn of(top: &Path, folder: &BStr, mut entries: Vec<(BString, Kind, u64)>) -> Folder {
+    fn of(top: &Path, folder: &BStr, mut entries: Vec<(BString, Kind, u64)>) -> Folder<'a> {
         entries.sort_by(|one, other| one.0.cmp(&other.0));
         // A conflict is in the index once for each side.
         entries.dedup_by(|one, other| one.0 == other.0);
         let dags = top.join(OsStr::from_bytes(folder));
-        Folder { top: top.to_owned(), dags, folder: folder.to_owned(), entries }
+        Folder { top: top.to_owned(), dags, folder: folder.to_owned(), entries, interrupt: None }
     }
 
     fn place(&self, path: &BStr) -> PathBuf {
@@ -113,7 +122,7 @@ fn named(path: &Path, kind: Kind, size: u64) -> (BString, Kind, u64) {
     (path.as_os_str().as_bytes().into(), kind, size)
 }
 
-impl Snapshot for Folder {
+impl Snapshot for Folder<'_> {
     fn len(&self) -> usize {
         self.entries.len()
     }
@@ -140,6 +149,13 @@ impl Snapshot for Folder {
         copied.map(|_| ()).map_err(|err| unreadable(&path, &err))
     }
 
+    fn stopped(&self) -> Result<(), Unreadable> {
+        match self.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
+            true => Err(Unreadable("interrupted".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     fn folder(&self) -> &BStr {
         self.folder.as_bstr()
     }
@@ -155,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    fn paths(folder: &Folder) -> Vec<(String, Kind)> {
+    fn paths(folder: &Folder<'_>) -> Vec<(String, Kind)> {
         let entries = (0..folder.len()).map(|at| folder.entry(at));
         entries.map(|entry| (entry.path.to_string(), entry.kind)).collect()
     }

@@ -212,10 +212,12 @@ impl Pass<'_> {
             }
             // The store was fetched again and begins later: then it is what readers have.
             let tree = match &at_link {
-                Ok(AtLink::Tree { path, commit }) if commit == before => Folder::whole(path, folder).ok(),
+                Ok(AtLink::Tree { path, commit }) if commit == before => {
+                    Folder::whole(path, folder).ok().map(|tree| tree.until(interrupt))
+                }
                 _ => None,
             };
-            if !tree.is_some_and(|tree| look(&tree)) {
+            if !tree.is_some_and(|tree| look(&tree)) && self.deadline.check().is_ok() {
                 tracing::warn!(
                     "{before} cannot be read any more: errors cannot be compared, and hold nothing back"
                 );

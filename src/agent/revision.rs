@@ -93,10 +93,7 @@ impl<'a> Candidate<'a> {
         if entry.kind == tree::Kind::Submodule {
             return Ok(());
         }
-        // Nobody reads the answer of a check that takes too long.
-        if self.interrupt.load(Ordering::Relaxed) {
-            return Err(Unreadable("interrupted".to_owned()));
-        }
+        self.stopped()?;
         let mut reader = self.reader();
         read(&mut reader, entry).map_err(|err| Unreadable(err.to_string()))?;
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
@@ -151,6 +148,14 @@ impl Snapshot for Candidate<'_> {
                 _ => read(to),
             }
         })
+    }
+
+    /// Nobody reads the answer of a check that takes too long.
+    fn stopped(&self) -> Result<(), Unreadable> {
+        match self.interrupt.load(Ordering::Relaxed) {
+            true => Err(Unreadable("interrupted".to_owned())),
+            false => Ok(()),
+        }
     }
 
     fn folder(&self) -> &BStr {

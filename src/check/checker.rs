@@ -28,6 +28,8 @@ pub struct Looked {
     dag_files: usize,
     /// There is no DAGs folder.
     is_missing: bool,
+    /// There may be DAG files in folders that were not looked into.
+    is_partial: bool,
     /// All findings, ordered by path and place.
     pub found: Vec<Known>,
 }
@@ -112,10 +114,10 @@ impl Checker {
             findings.extend(read.findings(snapshot.entry(*at).path, is_loaded[*at]));
         }
         findings.extend(tree::duplicate_dag_ids(&modules));
-        findings.extend(tree::shadowed_modules(&modules, snapshot, &target));
-        findings.extend(tree::case_clashes(snapshot));
+        findings.extend(tree::shadowed_modules(&modules, snapshot, &target)?);
+        findings.extend(tree::case_clashes(snapshot)?);
         if let Some(before) = before {
-            findings.extend(tree::missing_modules(&modules, snapshot, before.modules()));
+            findings.extend(tree::missing_modules(&modules, snapshot, before.modules())?);
             let read = |path: &BStr| -> Result<Option<(BString, Vec<u8>)>, Unreadable> {
                 let path = snapshot.whole(path);
                 let Some(at) = snapshot.find(path.as_bstr()) else { return Ok(None) };
@@ -124,7 +126,7 @@ impl Checker {
             let are = discovery.files.iter().map(|file| file.path(snapshot));
             findings.extend(tree::skipped(before.loaded(), are, &target, read)?);
         }
-        let found = weighed(findings, snapshot, &modules, &is_sure);
+        let found = weighed(findings, snapshot, &modules, &is_sure)?;
         Ok(looked(snapshot, &discovery, found))
     }
 
@@ -174,7 +176,7 @@ impl Checker {
         for (at, _) in files.iter().filter(|(_, how)| *how == How::Python) {
             outline.add_module(snapshot.entry(*at).path, content_of(snapshot, *at)?);
         }
-        outline.imports = tree::imports(&modules, snapshot);
+        outline.imports = tree::imports(&modules, snapshot)?;
         Ok(outline)
     }
 
@@ -234,13 +236,16 @@ impl Checker {
             Before::Nothing => Some(Baseline::default()),
             // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
             Before::Unknown => None,
+            // So may what is wrong in folders that nobody has looked into so far.
+            Before::Known(looked) if looked.is_partial && !now.is_partial => None,
             Before::Known(looked) if self.settings.assumed.airflow => {
                 Some(Baseline::of_assumed(&looked.found))
             }
             Before::Known(looked) => Some(Baseline::of(&looked.found)),
         };
         match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
-            (Verdict::Pass, Some(before)) => self.guard(revision, before, now),
+            // What was not looked for is not gone.
+            (Verdict::Pass, Some(before)) if !now.is_partial => self.guard(revision, before, now),
             (verdict, _) => verdict,
         }
     }
@@ -312,13 +317,13 @@ fn weighed(
     snapshot: &dyn Snapshot,
     modules: &[File<'_>],
     is_loaded: &[bool],
-) -> Vec<Known> {
+) -> Result<Vec<Known>, Unreadable> {
     let elsewhere = |finding: &Finding| {
         let at = snapshot.find(finding.path.as_bstr());
         finding.severity == Severity::Error && !at.is_some_and(|at| is_loaded[at])
     };
     let reached = match findings.iter().any(elsewhere) {
-        true => tree::reached(modules, snapshot),
+        true => tree::reached(modules, snapshot)?,
         false => BTreeSet::new(),
     };
     let weigh = |finding: Finding| {
@@ -329,7 +334,7 @@ fn weighed(
     let mut found: Vec<Known> = findings.into_iter().map(weigh).collect();
     found.sort();
     found.dedup();
-    found
+    Ok(found)
 }
 
 /// What is kept of a look.
@@ -356,6 +361,7 @@ fn looked(snapshot: &dyn Snapshot, discovery: &Discovery, found: Vec<Known>) -> 
         uses,
         dag_files: discovery.files.len(),
         is_missing: discovery.is_missing,
+        is_partial: discovery.is_partial,
         found,
     }
 }

@@ -167,6 +167,9 @@ struct Collected<'a> {
 /// Facts of so many files that are gone, and of as many as there are, may wait until room is made.
 const SLACK: usize = 1000;
 
+/// In bytes: a file that is read while no other one like it is.
+const LARGE: u64 = 512 << 10;
+
 impl Contents {
     /// What is asked for from now on is for another check. What neither the last one nor the one before it asked for will hardly
     /// come back.
@@ -204,11 +207,16 @@ impl Contents {
         self.known.reserve(open.len());
         memory.reserve(open.len());
         let next = AtomicUsize::new(0);
+        let large = Mutex::new(());
         let collected = Mutex::new(Collected { contents: self, memory, all, failed: None });
         let work = || {
             while let Some(place) = open.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
                 let (at, how) = files[place];
-                let learnt = learn(snapshot, at, how, settings);
+                // The tree of a large file takes many times its room: one at a time is enough.
+                let is_large = snapshot.entry(at).size > LARGE;
+                let alone = is_large.then(|| large.lock().unwrap_or_else(PoisonError::into_inner));
+                let learnt = snapshot.stopped().and_then(|()| learn(snapshot, at, how, settings));
+                drop(alone);
                 let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
                 match learnt {
                     Ok(learnt) => collected.put(snapshot.entry(at), at, how, place, learnt),

@@ -90,7 +90,7 @@ codes! {
     NoDag "no-dag" Warning "Airflow reads the file and finds no DAG, or no longer reads a file with one.";
     ShadowedModule "shadowed-module" Warning "A module of the repository has the name of an installed one, or the other way round.";
     CaseClash "case-clash" Warning "Two names differ in case only.";
-    LargeFile "large-file" Warning "A Python file so large that parsing it takes noticeable time.";
+    LargeFile "large-file" Warning "A file so large that reading it takes noticeable time, or that it is not checked; with an `.airflowignore` that is all of its folder.";
     DataSyntax "data-syntax" Warning "A YAML or JSON file that cannot be read.";
     Archive "archive" Warning "A zip of DAG files that cannot be checked, or not all of it.";
     PythonCommentEncoding "python-comment-encoding" Warning "A byte in a comment that is not of the file's encoding; importers accept it, other tools do not.";

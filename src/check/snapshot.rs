@@ -67,6 +67,14 @@ pub trait Snapshot: Sync {
         to.write_all(&self.read(at)?).map_err(|err| Unreadable(err.to_string()))
     }
 
+    /// Whether anybody still waits for what is made of this. Asked often, wherever a repository decides how long something takes.
+    ///
+    /// # Errors
+    /// When the time is over, or somebody wants to stop.
+    fn stopped(&self) -> Result<(), Unreadable> {
+        Ok(())
+    }
+
     /// The DAGs folder below the top, without a slash at its end; the top is empty.
     fn folder(&self) -> &BStr {
         BStr::new("")

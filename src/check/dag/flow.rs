@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
             flows.push(flow);
         }
         self.names.join(branches, !otherwise);
-        // A `raise` in a branch fails the file: what follows matters only if it was not taken. A `return` does not.
+        // A `raise` in a branch fails the file, of which nothing is sure then. A `return` does not.
         let leaves = |body: &[Stmt]| may_return(body);
         let any = leaves(&branch.body) || branch.elif_else_clauses.iter().any(|clause| leaves(&clause.body));
         if otherwise && !never && flows.iter().all(|flow| *flow == Flow::Left) {
@@ -144,8 +144,11 @@ impl<'a> Reader<'a> {
         } else {
             let mut branches = Vec::new();
             let mark = self.names.begin_stretch();
+            let all = u32::from(attempt.handlers.iter().any(catches_all));
             let tried = self.perhaps(|reader| {
+                reader.caught += all;
                 let flow = reader.block(&attempt.body);
+                reader.caught -= all;
                 if flow == Flow::On { reader.block(&attempt.orelse) } else { flow }
             });
             let (changes, any) = self.names.end_stretch(mark);
@@ -189,7 +192,10 @@ impl<'a> Reader<'a> {
         if let Some(name) = &handler.name {
             self.names.set(name.as_str(), Value::Unknown);
         }
+        // What is raised here was raised before: without the `try` the file would end as well.
+        self.caught += 1;
         let flow = self.block(&handler.body);
+        self.caught -= 1;
         if let Some(name) = &handler.name {
             self.names.set(name.as_str(), Value::Unknown);
         }
@@ -253,6 +259,16 @@ impl<'a> Reader<'a> {
 
 fn is_typing(test: &Value<'_>) -> bool {
     matches!(test, Value::Symbol(symbol) if matches!(&**symbol, "typing.TYPE_CHECKING" | "typing_extensions.TYPE_CHECKING"))
+}
+
+/// Whether a handler takes whatever a file raises on purpose.
+fn catches_all(handler: &ast::ExceptHandler) -> bool {
+    let ast::ExceptHandler::ExceptHandler(handler) = handler;
+    match handler.type_.as_deref() {
+        None => true,
+        Some(Expr::Name(name)) => matches!(name.id.as_str(), "Exception" | "BaseException"),
+        Some(_) => false,
+    }
 }
 
 /// Whether a block may be left by `return`, `break` or `continue`, so that what follows it is not run although nothing failed.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use gix::bstr::{BStr, ByteSlice as _};
 
 use super::super::Snapshot;
-use super::super::snapshot::Kind;
+use super::super::snapshot::{Kind, Unreadable};
 use super::packed::Named;
 use super::tables;
 
@@ -30,12 +30,12 @@ pub fn is_module(path: &BStr) -> bool {
 
 impl<'a> Modules<'a> {
     /// Of a whole revision.
-    pub(super) fn of_snapshot(snapshot: &'a dyn Snapshot) -> Modules<'a> {
+    pub(super) fn of_snapshot(snapshot: &'a dyn Snapshot) -> Result<Modules<'a>, Unreadable> {
         let inside = snapshot.inside();
         let entries = inside.clone().map(|at| snapshot.entry(at));
         let entries = entries.filter_map(|entry| Some((snapshot.below(entry.path)?, entry.kind)));
         let importable = entries.clone().filter(|(_, kind)| *kind != Kind::Submodule);
-        let mut modules = Modules::of(importable.map(|(path, _)| path));
+        let mut modules = Modules::of(importable.map(|(path, _)| path), || snapshot.stopped())?;
         let links = entries.filter(|(_, kind)| *kind == Kind::Link);
         modules.links = links.filter_map(|(path, _)| Some(path.to_str().ok()?.replace('/', "."))).collect();
         // A module that moves out of the folder may be on the path all the same: plugins, a folder of its own.
@@ -46,11 +46,14 @@ impl<'a> Modules<'a> {
             let names = [name, package].into_iter().flatten().filter_map(|name| name.to_str().ok());
             modules.tails.extend(names.map(str::to_owned));
         }
-        modules
+        Ok(modules)
     }
 
     /// Of paths below the folder.
-    pub(super) fn of(paths: impl Iterator<Item = &'a BStr>) -> Modules<'a> {
+    pub(super) fn of(
+        paths: impl Iterator<Item = &'a BStr>,
+        stopped: impl Fn() -> Result<(), Unreadable>,
+    ) -> Result<Modules<'a>, Unreadable> {
         let mut modules = Modules {
             files: HashMap::new(),
             folders: BTreeSet::new(),
@@ -58,6 +61,7 @@ impl<'a> Modules<'a> {
             links: BTreeSet::new(),
         };
         for path in paths {
+            stopped()?;
             let Some(text) = path.to_str().ok() else { continue };
             let (folder, file) = text.rsplit_once('/').unwrap_or(("", text));
             let Some((stem, ending)) = file.split_once('.') else { continue };
@@ -82,7 +86,7 @@ impl<'a> Modules<'a> {
                 at = at.rsplit_once('.').map_or("", |(parent, _)| parent);
             }
         }
-        modules
+        Ok(modules)
     }
 
     pub(super) fn file(&self, dotted: &str) -> Option<&'a BStr> {
@@ -105,7 +109,7 @@ impl<'a> Modules<'a> {
         ends.chain([dotted]).any(|name| self.links.contains(name))
     }
 
-    /// Whether a package of this name stands at the top, or did.
+    /// Whether something importable is below a folder of this name.
     pub(super) fn has_folder(&self, dotted: &str) -> bool {
         self.folders.contains(dotted)
     }

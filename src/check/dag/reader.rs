@@ -45,6 +45,10 @@ pub(super) struct Reader<'a> {
     pub(super) lost: bool,
     /// Something may have changed any DAG, made before or after it.
     pub(super) tampered: bool,
+    /// A `raise` or `assert` may end the file, for a reason that its author has: then it has no DAG, made before or after.
+    pub(super) ends: bool,
+    /// How many `try` we are in that catch whatever is raised, or handle what was.
+    pub(super) caught: u32,
     /// Somebody who is not followed may call functions of the file.
     pub(super) leaked: bool,
     pub(super) calls: Vec<Call>,
@@ -68,6 +72,8 @@ impl<'a> Reader<'a> {
             unsure: 0,
             lost: false,
             tampered: false,
+            ends: false,
+            caught: 0,
             leaked: false,
             calls: Vec::new(),
             more_dags: false,
@@ -81,7 +87,7 @@ impl<'a> Reader<'a> {
     /// The whole file.
     pub(super) fn module(&mut self, body: &'a [Stmt]) {
         self.block(body);
-        self.draft.settle(self.names.of_module(), self.lost, self.tampered);
+        self.draft.settle(self.names.of_module(), self.lost, self.tampered || self.ends);
         let bounds: Vec<Bound> = self.draft.dags.iter().map(|dag| dag.bound).collect();
         // Functions that nothing calls: what they would make is worth knowing, and is made by nobody.
         self.unsure += 1;
@@ -109,7 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn sure(&self) -> bool {
-        self.unsure == 0 && !self.lost
+        self.unsure == 0 && !self.lost && !self.ends
     }
 
     /// From here on nothing is sure: something may have changed any name, or even any DAG.
@@ -193,6 +199,7 @@ impl<'a> Reader<'a> {
                 for value in [&raise.exc, &raise.cause].into_iter().flatten() {
                     self.eval(value);
                 }
+                self.may_end();
                 return Flow::Left;
             }
             Stmt::Break(_) | Stmt::Continue(_) => return Flow::Left,
@@ -220,10 +227,16 @@ impl<'a> Reader<'a> {
                 if let Some(message) = &assert.msg {
                     self.maybe(message);
                 }
+                self.may_end();
             }
             _ => {}
         }
         Flow::On
+    }
+
+    /// Here the file may end, unless somebody catches that.
+    fn may_end(&mut self) {
+        self.ends |= self.caught == 0;
     }
 
     /// What a function gives, on one of its ways.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::paths::gone;
-use super::super::snapshot::Kind;
+use super::super::snapshot::{Kind, Unreadable};
 use super::super::target::Target;
 use super::super::{Code, Finding, Issue, Severity, Snapshot};
 use super::facts::{Bound, Guard};
@@ -54,73 +54,104 @@ pub fn duplicate_dag_ids(files: &[File<'_>]) -> Vec<Finding> {
 }
 
 /// The files that are loaded whenever the DAG files are: these, and what they import from the repository, as far as that is sure.
-pub fn reached<'a>(files: &[File<'a>], snapshot: &dyn Snapshot) -> BTreeSet<&'a BStr> {
-    reached_of(files, &Modules::of_snapshot(snapshot))
+///
+/// # Errors
+/// When nobody waits for the answer any more; so of all that look at files here.
+pub fn reached<'a>(files: &[File<'a>], snapshot: &dyn Snapshot) -> Result<BTreeSet<&'a BStr>, Unreadable> {
+    reached_of(files, &Modules::of_snapshot(snapshot)?, snapshot)
 }
 
-fn reached_of<'a>(files: &[File<'a>], modules: &Modules<'_>) -> BTreeSet<&'a BStr> {
+fn reached_of<'a>(
+    files: &[File<'a>],
+    modules: &Modules<'_>,
+    snapshot: &dyn Snapshot,
+) -> Result<BTreeSet<&'a BStr>, Unreadable> {
     let inside = files.iter().filter_map(|file| Some((file.below?, *file)));
     let by_path: HashMap<&BStr, File<'a>> = inside.collect();
-    let mut found: BTreeSet<&BStr> = BTreeSet::new();
     let mut open: VecDeque<File<'a>> = files.iter().filter(|file| file.loaded).copied().collect();
+    let mut found: BTreeSet<&BStr> = open.iter().map(|file| file.path).collect();
     while let Some(file) = open.pop_front() {
-        if !found.insert(file.path) {
-            continue;
+        for import in file.facts.imports().filter(|import| import.guard == Guard::None) {
+            snapshot.stopped()?;
+            imported(&file, import.named, modules, |path| {
+                if let Some(next) = by_path.get(path).filter(|next| found.insert(next.path)) {
+                    open.push_back(*next);
+                }
+            });
         }
-        let imports = file.facts.imports().filter(|import| import.guard == Guard::None);
-        let next = imports.flat_map(|import| imported(&file, import.named, modules));
-        open.extend(next.filter_map(|path| by_path.get(path).copied()));
     }
-    found
+    Ok(found)
 }
 
-/// The files that an import of a file may load, below the DAGs folder: the module, and the packages that it is in.
-fn imported<'m>(file: &File<'_>, import: &Named, modules: &Modules<'m>) -> Vec<&'m BStr> {
-    let Some(module) = absolute(import, file.below) else { return Vec::new() };
+/// Shows the files that an import of a file may load, below the DAGs folder: the module, and the packages that it is in.
+fn imported<'m>(file: &File<'_>, import: &Named, modules: &Modules<'m>, mut show: impl FnMut(&'m BStr)) {
+    let Some(mut module) = absolute(import, file.below) else { return };
     if is_installed(&module) || (file.loaded && import.level > 0) {
-        return Vec::new();
+        return;
     }
-    let below = import.name.as_ref().map(|name| format!("{module}.{name}"));
-    let ends = module.match_indices('.').map(|(at, _)| module[..at].to_owned());
-    let names: Vec<String> = ends.chain([module.clone()]).chain(below).collect();
-    names.iter().filter_map(|name| modules.file(name)).collect()
+    if let Some(name) = &import.name {
+        module.push('.');
+        module.push_str(name);
+    }
+    // A name may have more parts than any folder is deep: what is in no folder is not looked for.
+    let ends = module.match_indices('.').map(|(at, _)| &module[..at]).chain([&*module]);
+    for name in ends {
+        if let Some(path) = modules.file(name) {
+            show(path);
+        }
+        if !modules.has_folder(name) {
+            break;
+        }
+    }
 }
 
 /// Which file imports which of the repository, whenever that is: both below the top.
-pub fn imports(files: &[File<'_>], snapshot: &dyn Snapshot) -> Vec<(BString, BString)> {
-    let modules = Modules::of_snapshot(snapshot);
+///
+/// # Errors
+/// As of [`reached`].
+pub fn imports(files: &[File<'_>], snapshot: &dyn Snapshot) -> Result<Vec<(BString, BString)>, Unreadable> {
+    let modules = Modules::of_snapshot(snapshot)?;
     let mut found = Vec::new();
     for file in files {
-        let imports = file.facts.imports().filter(|import| import.guard != Guard::Typing);
-        for path in imports.flat_map(|import| imported(file, import.named, &modules)) {
-            found.push((file.path.to_owned(), snapshot.whole(path)));
+        let mut paths = BTreeSet::new();
+        for import in file.facts.imports().filter(|import| import.guard != Guard::Typing) {
+            snapshot.stopped()?;
+            imported(file, import.named, &modules, |path| {
+                paths.insert(path);
+            });
         }
+        found.extend(paths.into_iter().map(|path| (file.path.to_owned(), snapshot.whole(path))));
     }
     found.sort();
     found.dedup();
-    found
+    Ok(found)
 }
 
 /// Imports of modules that the published revision has and this one has not. `published` are its modules, below the DAGs folder.
 ///
 /// Said only where it is sure: the file is loaded, nothing catches the failure, nothing changes `sys.path`, and no file of the
 /// module's name is anywhere else in the revision. Of a package that goes as a whole it is not: it may be installed from now on.
+///
+/// # Errors
+/// As of [`reached`].
 pub fn missing_modules<'p>(
     files: &[File<'_>],
     snapshot: &dyn Snapshot,
     published: impl Iterator<Item = &'p BStr> + Clone,
-) -> Vec<Finding> {
+) -> Result<Vec<Finding>, Unreadable> {
     let now = snapshot.inside().filter_map(|at| snapshot.below(snapshot.entry(at).path));
     let is_less = gone(published.clone(), now).next().is_some();
     if !is_less || files.iter().any(|file| file.facts.moves_path()) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let (after, before) = (Modules::of_snapshot(snapshot), Modules::of(published));
-    let reached = reached_of(files, &after);
+    let after = Modules::of_snapshot(snapshot)?;
+    let before = Modules::of(published, || snapshot.stopped())?;
+    let reached = reached_of(files, &after, snapshot)?;
     let mut found = Vec::new();
     for file in files.iter().filter(|file| reached.contains(file.path)) {
         let mut told = BTreeSet::new();
         for import in file.facts.imports().filter(|import| import.guard == Guard::None) {
+            snapshot.stopped()?;
             // Of a DAG file that is an error of its own.
             if file.loaded && import.named.level > 0 {
                 continue;
@@ -138,7 +169,7 @@ pub fn missing_modules<'p>(
             }
         }
     }
-    found
+    Ok(found)
 }
 
 fn missing(import: &Named, path: Option<&BStr>, before: &Modules<'_>, after: &Modules<'_>) -> Option<String> {
@@ -147,8 +178,8 @@ fn missing(import: &Named, path: Option<&BStr>, before: &Modules<'_>, after: &Mo
         return None;
     }
     let gone = |name: &str| {
-        let there = after.has(name) || after.has_elsewhere(name) || after.is_behind_a_link(name);
-        before.file(name).is_some() && !there
+        before.file(name).is_some()
+            && !(after.has(name) || after.has_elsewhere(name) || after.is_behind_a_link(name))
     };
     if gone(&module) {
         return Some(module);
@@ -161,7 +192,14 @@ fn missing(import: &Named, path: Option<&BStr>, before: &Modules<'_>, after: &Mo
 }
 
 /// Modules of the repository that imports do not find, as something installed has their name.
-pub fn shadowed_modules(files: &[File<'_>], snapshot: &dyn Snapshot, target: &Target) -> Vec<Finding> {
+///
+/// # Errors
+/// As of [`reached`].
+pub fn shadowed_modules(
+    files: &[File<'_>],
+    snapshot: &dyn Snapshot,
+    target: &Target,
+) -> Result<Vec<Finding>, Unreadable> {
     let installed =
         |top: &str| tables::is_stdlib_of(top, target.python) || tables::is_installed_with_airflow(top);
     // Nearly always there is none: then no module is given a name.
@@ -172,14 +210,15 @@ pub fn shadowed_modules(files: &[File<'_>], snapshot: &dyn Snapshot, target: &Ta
         new && std::str::from_utf8(top).is_ok_and(installed)
     });
     if !any {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let modules = Modules::of(importable(snapshot));
+    let modules = Modules::of(importable(snapshot), || snapshot.stopped())?;
     let shadowed: BTreeSet<&str> = modules.tops().into_iter().filter(|top| installed(top)).collect();
     let mut found = Vec::new();
     for file in files.iter().filter(|_| !shadowed.is_empty()) {
         let mut told = BTreeSet::new();
         for import in file.facts.imports().filter(|import| import.named.level == 0) {
+            snapshot.stopped()?;
             let named = import.named;
             let top = named.module.split('.').next().unwrap_or_default();
             if !shadowed.contains(top) {
@@ -200,11 +239,14 @@ pub fn shadowed_modules(files: &[File<'_>], snapshot: &dyn Snapshot, target: &Ta
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// Names in one folder that differ in case only: on some file systems, and in some object stores, they are one.
-pub fn case_clashes(snapshot: &dyn Snapshot) -> Vec<Finding> {
+///
+/// # Errors
+/// As of [`reached`].
+pub fn case_clashes(snapshot: &dyn Snapshot) -> Result<Vec<Finding>, Unreadable> {
     // Of two that differ in case one at least has another form in lower case: folders without such a name are left alone.
     let mut suspected: HashSet<&[u8]> = HashSet::new();
     let paths = || snapshot.inside().map(|at| snapshot.entry(at).path.as_bytes());
@@ -222,12 +264,13 @@ pub fn case_clashes(snapshot: &dyn Snapshot) -> Vec<Finding> {
         }
     }
     if suspected.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut seen: HashMap<(BString, String), BString> = HashMap::new();
     let mut found = Vec::new();
     let mut told = BTreeSet::new();
     for path in paths() {
+        snapshot.stopped()?;
         let mut start = 0;
         for end in
             path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()])
@@ -245,7 +288,7 @@ pub fn case_clashes(snapshot: &dyn Snapshot) -> Vec<Finding> {
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// Files whose DAGs were loaded from the published revision and that Airflow's safe mode skips in this one. Both are paths of

@@ -45,7 +45,7 @@ impl World {
     fn missing(&self, published: &[(&str, &str)]) -> Vec<String> {
         let published = InMemory::files(published);
         let published = published.inside().map(|at| published.entry(at).path);
-        missing_modules(&self.files(), &self.snapshot, published).iter().map(told).collect()
+        missing_modules(&self.files(), &self.snapshot, published).unwrap().iter().map(told).collect()
     }
 }
 
@@ -58,6 +58,39 @@ fn told(finding: &Finding) -> String {
 }
 
 const HEAD: &str = "from airflow.sdk import DAG\n";
+
+#[test]
+fn a_dag_of_a_file_that_may_end_on_purpose_is_nobodys_second() {
+    let dag = format!("{HEAD}with DAG('one'):\n    pass\n");
+    let told = |head: &str, tail: &str| {
+        let other = format!("import os\n{head}\n{dag}{tail}\n");
+        !duplicate_dag_ids(&World::of(&[("a.py", &dag), ("b.py", &other)]).files()).is_empty()
+    };
+    for (head, tail) in [
+        ("if os.environ.get('ENV') != 'prod': raise RuntimeError()", ""),
+        ("if x:\n    pass\nelse:\n    raise RuntimeError()", ""),
+        ("assert os.environ.get('ENV') == 'prod'", ""),
+        ("", "if os.environ.get('ENV') != 'prod': raise RuntimeError()"),
+        ("", "assert x, 'not here'"),
+        ("def only():\n    if x: raise RuntimeError()\nonly()", ""),
+        ("def only():\n    raise RuntimeError()\nonly()", ""),
+        ("for a in x:\n    assert a", ""),
+        ("try:\n    if x: raise E()\nexcept F:\n    pass", ""),
+        ("match x:\n    case 1:\n        raise E()", ""),
+        ("if x: import sys; sys.exit()", ""),
+    ] {
+        assert!(!told(head, tail), "{head}{tail}");
+    }
+    for head in [
+        "",
+        "def later():\n    raise RuntimeError()",
+        "try:\n    import x\nexcept ImportError:\n    raise RuntimeError()",
+        "try:\n    if x: raise E()\nexcept Exception:\n    pass",
+        "if __name__ == '__main__':\n    raise E()",
+    ] {
+        assert!(told(head, ""), "{head}");
+    }
+}
 
 #[test]
 fn two_files_with_one_dag_are_told_in_both_places() {
@@ -106,7 +139,8 @@ fn what_dag_files_import_is_reached_and_what_they_may_import_is_not() {
         ("five.py", ""),
     ]);
     let files = world.files();
-    let reached: Vec<String> = reached(&files, &world.snapshot).iter().map(ToString::to_string).collect();
+    let reached: Vec<String> =
+        reached(&files, &world.snapshot).unwrap().iter().map(ToString::to_string).collect();
     let expected = [
         "dag.py",
         "one.py",
@@ -169,7 +203,7 @@ fn a_module_that_moves_out_of_the_folder_is_not_gone_and_behind_a_link_nobody_kn
         };
         let published = ["dag.py", "lib/gone.py", "lib/kept.py", "pack/__init__.py", "pack/other.py"];
         let published = published.iter().map(|path| BStr::new(*path));
-        missing_modules(&world.files(), &world.snapshot, published).iter().map(told).collect()
+        missing_modules(&world.files(), &world.snapshot, published).unwrap().iter().map(told).collect()
     };
     assert_eq!(missing(&[]), ["dags/dag.py:lib.gone", "dags/dag.py:pack?"]);
     let moved = [("plugins/lib/gone.py", Kind::File, ""), ("plugins/pack/__init__.py", Kind::File, "")];
@@ -193,7 +227,7 @@ fn a_module_behind_an_installed_one_is_told_where_it_is_imported() {
     let target = Target::of(Airflow::NEWEST, Python { minor: 12 });
     let shadowed = |files: &[(&str, &str)]| -> Vec<String> {
         let world = World::of(files);
-        let found = shadowed_modules(&world.files(), &world.snapshot, &target);
+        let found = shadowed_modules(&world.files(), &world.snapshot, &target).unwrap();
         assert!(found.iter().all(|finding| finding.issue.code == Code::ShadowedModule));
         found.iter().map(told).collect()
     };
@@ -230,7 +264,8 @@ fn names_that_differ_in_case_only_are_told_once_for_each_folder() {
         ("ä", ""),
         ("Ä", ""),
     ]);
-    let found: Vec<String> = case_clashes(&snapshot).iter().map(|finding| finding.path.to_string()).collect();
+    let found: Vec<String> =
+        case_clashes(&snapshot).unwrap().iter().map(|finding| finding.path.to_string()).collect();
     assert_eq!(found, ["a.py", "lib", "ä"]);
 }
 

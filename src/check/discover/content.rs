@@ -24,6 +24,8 @@ pub struct Memory {
     fresh: HashMap<usize, Look>,
     globs: HashMap<String, (AGlob, bool)>,
     regexps: HashMap<(Dialect, String), (ARegexp, bool)>,
+    /// Bytes that the patterns take which were asked for since the last time.
+    room: usize,
 }
 
 impl Memory {
@@ -52,6 +54,12 @@ impl Memory {
     /// Forgets what was not asked for since the last time.
     pub fn tidy(&mut self) {
         self.looks.retain(|_, (_, used)| std::mem::take(used));
+        self.tidy_patterns();
+    }
+
+    /// The same of patterns alone: after a walk that came to no end, what was learned of files is still good.
+    pub(super) fn tidy_patterns(&mut self) {
+        self.room = 0;
         self.globs.retain(|_, (_, used)| std::mem::take(used));
         self.regexps.retain(|_, (_, used)| std::mem::take(used));
     }
@@ -76,27 +84,47 @@ impl Memory {
 
     /// A glob pattern, compiled once.
     pub(super) fn glob(&mut self, line: &str) -> AGlob {
-        once(&mut self.globs, line, || glob::compile(line))
+        let (glob, first) = once(&mut self.globs, line, || glob::compile(line));
+        if first {
+            let size = glob.as_ref().as_ref().map_or(0, |glob| glob.as_ref().map_or(0, Glob::size));
+            self.room += OF_A_PATTERN + 2 * line.len() + size;
+        }
+        glob
     }
 
     /// A regular expression, compiled once.
     pub(super) fn regexp(&mut self, line: &str, dialect: Dialect) -> ARegexp {
-        once(&mut self.regexps, &(dialect, line.to_owned()), || regexp::compile(line, dialect))
+        let key = (dialect, line.to_owned());
+        let (regexp, first) = once(&mut self.regexps, &key, || regexp::compile(line, dialect));
+        if first {
+            let size = regexp.as_ref().as_ref().map_or(0, Regexp::size);
+            self.room += OF_A_PATTERN + 2 * line.len() + size;
+        }
+        regexp
+    }
+
+    /// Bytes that all patterns take that this walk has asked for.
+    pub(super) fn room(&self) -> usize {
+        self.room
     }
 }
 
-fn once<K, Q, V>(known: &mut HashMap<K, (Arc<V>, bool)>, key: &Q, make: impl FnOnce() -> V) -> Arc<V>
+/// Bytes that a pattern takes besides, in the tables and as a rule.
+const OF_A_PATTERN: usize = 256;
+
+/// What is known, or made now, and whether it is asked for the first time since the last tidying.
+fn once<K, Q, V>(known: &mut HashMap<K, (Arc<V>, bool)>, key: &Q, make: impl FnOnce() -> V) -> (Arc<V>, bool)
 where
     K: std::hash::Hash + Eq + std::borrow::Borrow<Q>,
     Q: std::hash::Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
     if let Some((value, used)) = known.get_mut(key) {
-        *used = true;
-        return value.clone();
+        let first = !std::mem::replace(used, true);
+        return (value.clone(), first);
     }
     let value = Arc::new(make());
     known.insert(key.to_owned(), (value.clone(), true));
-    value
+    (value, true)
 }
 
 /// What Python's `zipfile.is_zipfile` says.

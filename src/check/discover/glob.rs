@@ -42,16 +42,19 @@ enum Step {
     /// `*` as a whole part of the path.
     Part,
     /// `[…]`, which may find a slash when it is negated.
-    Class {
-        negated: bool,
-        ranges: Vec<(char, char)>,
-    },
+    Class(Box<Class>),
     /// `**/` at the start: `(?:.+/)?`
     AnyFolders,
     /// `/**` in the middle: `(?:/.+)?`
     MoreFolders,
     /// The end, where Python also stops before a last newline, or a slash.
     End,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Class {
+    negated: bool,
+    ranges: Vec<(char, char)>,
 }
 
 /// Reads a pattern. `None` if it is one that finds nothing: blank, or a range that is not closed.
@@ -78,7 +81,7 @@ pub(super) fn compile(line: &str) -> Result<Option<Glob>, Raises> {
         Some(_) => {}
     }
     parts.dedup_by(|later, earlier| *later == "**" && *earlier == "**");
-    let program = match parts.as_slice() {
+    let mut program = match parts.as_slice() {
         ["**"] | ["**", "*", "**"] if only_folders => Program::Slash,
         ["**", "*", "**"] => Program::Slash,
         ["**"] | ["**", "*"] => Program::Anything,
@@ -87,6 +90,9 @@ pub(super) fn compile(line: &str) -> Result<Option<Glob>, Raises> {
             None => return Ok(None),
         },
     };
+    if let Program::Steps(steps) = &mut program {
+        steps.shrink_to_fit();
+    }
     Ok(Some(Glob { ignores, program }))
 }
 
@@ -148,7 +154,8 @@ fn translate(part: &str, steps: &mut Vec<Step>) -> Result<bool, Raises> {
                     return Ok(false);
                 };
                 let close = search + length;
-                steps.push(Step::Class { negated, ranges: ranges(&chars[from..close])? });
+                let ranges = ranges(&chars[from..close])?;
+                steps.push(Step::Class(Box::new(Class { negated, ranges })));
                 at = close + 1;
             }
             c => steps.push(Step::Char(c)),
@@ -181,23 +188,40 @@ fn ranges(body: &[char]) -> Result<Vec<(char, char)>, Raises> {
 
 impl Glob {
     /// Whether the expression finds something in `name`: from its first character on, as Python's `match` does, or `anywhere`.
-    pub fn finds(&self, name: &str, anywhere: bool) -> bool {
+    /// Adds what that took to `work`.
+    pub fn finds(&self, name: &str, anywhere: bool, work: &mut u64) -> bool {
+        *work += OF_A_QUESTION;
         match &self.program {
             Program::Anything if anywhere => name.chars().any(|c| c != '\n'),
             Program::Slash if anywhere => name.contains('/'),
             Program::Anything => name.chars().next().is_some_and(|c| c != '\n'),
             Program::Slash => name.starts_with('/'),
-            Program::Steps(steps) => walk(steps, name),
+            Program::Steps(steps) => walk(steps, name, work),
         }
+    }
+
+    /// Bytes that it takes.
+    pub fn size(&self) -> usize {
+        let Program::Steps(steps) = &self.program else { return 0 };
+        let of = |step: &Step| match step {
+            Step::Class(class) => size_of::<Class>() + class.ranges.capacity() * size_of::<(char, char)>(),
+            _ => 0,
+        };
+        steps.capacity() * size_of::<Step>() + steps.iter().map(of).sum::<usize>()
     }
 }
 
+/// What a question costs that is answered at once, and what a place in a name does at each step.
+const OF_A_QUESTION: u64 = 16;
+const OF_A_PLACE: u64 = 4;
+
 /// Whether the steps lead from the start to anywhere.
-fn walk(steps: &[Step], name: &str) -> bool {
+fn walk(steps: &[Step], name: &str, work: &mut u64) -> bool {
     let mut here = vec![0];
     let mut next = Vec::new();
     for step in steps {
         step.lead(name, &here, &mut next);
+        *work += OF_A_PLACE * ((1 + here.len() + next.len()) as u64 * step.weight(name));
         if next.is_empty() {
             return false;
         }
@@ -211,6 +235,16 @@ fn walk(steps: &[Step], name: &str) -> bool {
 }
 
 impl Step {
+    /// How much there is to look at for one place.
+    fn weight(&self, name: &str) -> u64 {
+        match self {
+            Step::Class(class) => 1 + class.ranges.len() as u64 / 4,
+            // Once at most, at the start.
+            Step::AnyFolders => 1 + name.len() as u64 / 64,
+            _ => 1,
+        }
+    }
+
     /// Where one may be after this step, from these places, which are in order.
     fn lead(&self, name: &str, from: &[usize], to: &mut Vec<usize>) {
         // What was reached from an earlier place need not be looked at again: without this, many stars take quadratic time.
@@ -222,9 +256,9 @@ impl Step {
             match self {
                 Step::Char(c) => one(first == Some(*c)),
                 Step::One => one(first != Some('/')),
-                Step::Class { negated, ranges } => {
-                    let inside = |c: char| ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));
-                    one(first.is_some_and(|c| inside(c) != *negated));
+                Step::Class(class) => {
+                    let inside = |c: char| class.ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));
+                    one(first.is_some_and(|c| inside(c) != class.negated));
                 }
                 Step::Star | Step::Part => {
                     if covered.is_some_and(|end| at <= end) {
@@ -270,7 +304,7 @@ mod tests {
 
     #[track_caller]
     fn finds(pattern: &str, name: &str) -> bool {
-        compile(pattern).unwrap().is_some_and(|glob| glob.finds(name, true))
+        compile(pattern).unwrap().is_some_and(|glob| glob.finds(name, true, &mut 0))
     }
 
     #[test]
@@ -325,6 +359,6 @@ mod tests {
     #[test]
     fn from_the_first_character_on_a_slash_is_never_found() {
         let glob = compile("*/").unwrap().unwrap();
-        assert!(glob.finds("a/", true) && !glob.finds("a/", false));
+        assert!(glob.finds("a/", true, &mut 0) && !glob.finds("a/", false, &mut 0));
     }
 }

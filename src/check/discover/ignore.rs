@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use super::Unreadable;
+use super::bounds::{self, Bounds};
 use super::content::Memory;
 use super::glob::{self, Glob};
 use super::regexp::{Dialect, Fault, Regexp};
@@ -104,6 +106,10 @@ enum Pattern {
     Glob(Arc<Result<Option<Glob>, glob::Raises>>),
 }
 
+/// Why the rules of a file are more than is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TooMuch(pub String);
+
 /// Adds the rules of a file to those from above. `folder` is the path of its folder, as the walk came there.
 pub(super) fn add(
     rules: &mut Vec<Rule>,
@@ -111,13 +117,33 @@ pub(super) fn add(
     folder: &[u8],
     target: &Target,
     memory: &mut Memory,
-) -> Vec<BadLine> {
+    bounds: &mut Bounds<'_>,
+) -> Result<Result<Vec<BadLine>, TooMuch>, Unreadable> {
     let syntax = Syntax::of(target);
+    let written = || {
+        let lines = lines(text).map(|line| syntax.uncommented(line, !target.airflow.at_least(3, 0)));
+        lines.enumerate().filter(|(_, line)| !line.is_empty())
+    };
+    let count = written().count();
+    if count > bounds::LINES {
+        return Ok(Err(TooMuch(format!("{count} patterns"))));
+    }
+    if let Some((index, _)) = written().find(|(_, line)| line.len() > bounds::LONGEST) {
+        return Ok(Err(TooMuch(format!(
+            "a pattern of more than {} KiB in line {}",
+            bounds::LONGEST >> 10,
+            index + 1
+        ))));
+    }
+    let too_many = || Ok(Err(TooMuch("the last of too many patterns".to_owned())));
+    if !bounds.hold(rules.len() + count, memory.room()) {
+        return too_many();
+    }
     let mut bad = Vec::new();
-    for (index, line) in lines(text).enumerate() {
-        let line = syntax.uncommented(line, !target.airflow.at_least(3, 0));
-        if line.is_empty() {
-            continue;
+    for (index, line) in written() {
+        // Compiling one is quick, compiling all of them need not be.
+        if !bounds.work(OF_A_LINE)? || !bounds.hold(0, memory.room()) {
+            return too_many();
         }
         match rule(line, folder, syntax, memory) {
             Ok(Some(rule)) => rules.push(rule),
@@ -127,13 +153,19 @@ pub(super) fn add(
                 bad.push(BadLine { number, line: line.to_owned(), why });
             }
         }
+        if bad.len() == bounds::TOLD {
+            break;
+        }
     }
     if let Syntax::Glob(Globs { once: true, .. }) = syntax {
         let mut seen = std::collections::HashSet::new();
         rules.retain(|rule| seen.insert((rule.line.clone(), rule.base)));
     }
-    bad
+    Ok(Ok(bad))
 }
+
+/// What reading a line costs, in steps of the walk.
+const OF_A_LINE: u64 = 10_000;
 
 fn rule(line: &str, folder: &[u8], syntax: Syntax, memory: &mut Memory) -> Result<Option<Rule>, String> {
     let (pattern, base, only_folders) = match syntax {
@@ -166,9 +198,16 @@ fn rule(line: &str, folder: &[u8], syntax: Syntax, memory: &mut Memory) -> Resul
     Ok(Some(Rule { pattern, line: line.into(), base, only_folders }))
 }
 
-/// A name that RE2 cannot be asked about.
+/// What the rules say of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotUtf8;
+pub(super) enum Answer {
+    Kept,
+    Ignored,
+    /// RE2 cannot be asked about such a name.
+    NotUtf8,
+    /// Finding out would take too long.
+    TooMuch,
+}
 
 /// Whether asking the rules about this path raises.
 fn is_unmatchable(rules: &[Rule], path: &[u8], syntax: Syntax) -> bool {
@@ -177,33 +216,60 @@ fn is_unmatchable(rules: &[Rule], path: &[u8], syntax: Syntax) -> bool {
 }
 
 /// Whether the rules leave this path out. It is as the walk came there, and below the DAGs folder.
-pub(super) fn ignores(rules: &[Rule], path: &[u8], is_folder: bool, syntax: Syntax) -> Result<bool, NotUtf8> {
+pub(super) fn ask(
+    rules: &[Rule],
+    path: &[u8],
+    is_folder: bool,
+    syntax: Syntax,
+    bounds: &mut Bounds<'_>,
+) -> Result<Answer, Unreadable> {
     if rules.is_empty() {
-        return Ok(false);
+        return Ok(Answer::Kept);
     }
     if is_unmatchable(rules, path, syntax) {
-        return Err(NotUtf8);
+        return Ok(Answer::NotUtf8);
+    }
+    // After the last step was taken, nothing more is asked.
+    if !bounds.work(1)? {
+        return Ok(Answer::TooMuch);
     }
     match syntax {
-        Syntax::Regexp(_) => {
-            let path = decoded(path);
-            Ok(rules.iter().any(|rule| match &rule.pattern {
-                Pattern::Regexp(regexp) => regexp.as_ref().as_ref().is_ok_and(|regexp| regexp.finds(&path)),
-                Pattern::Glob(_) => false,
-            }))
-        }
-        Syntax::Glob(globs) => Ok(globs.ignore(rules, path, is_folder)),
+        Syntax::Regexp(_) => any(rules, path, bounds),
+        Syntax::Glob(globs) => globs.ask(rules, path, is_folder, bounds),
     }
 }
 
+/// Whether a regular expression finds the path.
+fn any(rules: &[Rule], path: &[u8], bounds: &mut Bounds<'_>) -> Result<Answer, Unreadable> {
+    let path = decoded(path);
+    for rule in rules {
+        let Pattern::Regexp(regexp) = &rule.pattern else { continue };
+        let Ok(regexp) = regexp.as_ref() else { continue };
+        let mut work = 0;
+        if regexp.finds(&path, &mut work) {
+            return Ok(Answer::Ignored);
+        }
+        if !bounds.work(work)? {
+            return Ok(Answer::TooMuch);
+        }
+    }
+    Ok(Answer::Kept)
+}
+
 impl Globs {
-    fn ignore(self, rules: &[Rule], path: &[u8], is_folder: bool) -> bool {
+    fn ask(
+        self,
+        rules: &[Rule],
+        path: &[u8],
+        is_folder: bool,
+        bounds: &mut Bounds<'_>,
+    ) -> Result<Answer, Unreadable> {
         let name_at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         let mut slashed = path.to_vec();
         slashed.push(b'/');
         // Decoding is only needed for names that are not UTF-8, and would shift the places in them.
         let whole = std::str::from_utf8(&slashed).ok();
-        let mut ignored = false;
+        let mut answer = Answer::Kept;
         for rule in rules {
             if rule.only_folders && !is_folder {
                 continue;
@@ -217,17 +283,21 @@ impl Globs {
                     Slash::Always => true,
                 };
             let part = rule.base.unwrap_or(name_at)..slashed.len() - usize::from(!with_slash);
+            let mut work = 0;
             let found = match whole {
-                Some(text) => glob.finds(&text[part], self.anywhere),
-                None => glob.finds(&decoded(&slashed[part]), self.anywhere),
+                Some(text) => glob.finds(&text[part], self.anywhere, &mut work),
+                None => glob.finds(&decoded(&slashed[part]), self.anywhere, &mut work),
             };
             if found {
-                ignored = glob.ignores;
+                answer = if glob.ignores { Answer::Ignored } else { Answer::Kept };
                 if self.first_wins {
-                    return ignored;
+                    return Ok(answer);
                 }
             }
+            if !bounds.work(work)? {
+                return Ok(Answer::TooMuch);
+            }
         }
-        ignored
+        Ok(answer)
     }
 }

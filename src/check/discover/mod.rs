@@ -6,7 +6,7 @@
 //!
 //! - `folders`: where links lead, as the kernel says.
 //! - `walk`: the walk, and where it raises.
-//! - `ignore`: the rules of ignore files in each version; `glob` and `regexp` are their patterns.
+//! - `ignore`: the rules of ignore files in each version; `glob` and `regexp` are their patterns, `bounds` what they may cost.
 //! - `content`: zips and safe mode, and the [`Memory`] of both.
 //!
 //! What differs between versions of Airflow, from their sources:
@@ -22,6 +22,7 @@
 //! | 3.1.6 | every folder's path ends in a slash |
 //! | 3.2 | a glob that ends in a slash leaves files alone |
 
+mod bounds;
 mod content;
 mod folders;
 mod glob;
@@ -88,6 +89,8 @@ pub struct Discovery {
     pub loops: Vec<(BString, BString)>,
     /// There is no DAGs folder.
     pub is_missing: bool,
+    /// Some folders were not looked into, as their ignore files cost too much: there may be more files.
+    pub is_partial: bool,
 }
 
 /// Looks for DAG files as `target` does.
@@ -107,9 +110,14 @@ pub fn discover_with(
     target: &Target,
     memory: &mut Memory,
 ) -> Result<Discovery, Unreadable> {
-    let walk::Found { files, mut findings, loops, is_missing } = walk::walk(snapshot, target, memory)?;
+    let walked = walk::walk(snapshot, target, memory);
+    if walked.is_err() {
+        memory.tidy_patterns();
+    }
+    let walk::Found { files, mut findings, loops, is_missing, is_partial } = walked?;
     let mut dags = Vec::new();
     for (through, entry) in files {
+        snapshot.stopped()?;
         dags.extend(dag_file(snapshot, target, through, entry, memory)?);
     }
     memory.forget_places();
@@ -123,7 +131,7 @@ pub fn discover_with(
     dags.sort_by(|one, other| one.path(snapshot).cmp(other.path(snapshot)));
     findings.sort();
     findings.dedup();
-    Ok(Discovery { files: dags, findings, loops, is_missing })
+    Ok(Discovery { files: dags, findings, loops, is_missing, is_partial })
 }
 
 /// Whether a target takes bytes for those of a file with DAGs, which it then loads.

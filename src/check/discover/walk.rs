@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
+use super::bounds::{self, Bounds};
 use super::content::Memory;
 use super::folders::{Child, FolderId, Folders, Target as Leads};
-use super::ignore::{self, NotUtf8, Rule, Syntax};
+use super::ignore::{self, Answer, Rule, Syntax, TooMuch};
 use super::{Through, short};
 use crate::check::snapshot::Unreadable;
 use crate::check::{Code, Finding, Issue, Snapshot, Target};
@@ -29,16 +30,24 @@ pub(super) struct Found {
     pub loops: Vec<(BString, BString)>,
     /// There is no DAGs folder.
     pub is_missing: bool,
+    /// Some folders were not looked into.
+    pub is_partial: bool,
 }
-
-/// A larger ignore file is none that people write.
-const LARGEST: u64 = 10 << 20;
 
 /// Walks a snapshot as a target does.
 pub(super) fn walk(
     snapshot: &dyn Snapshot,
     target: &Target,
     memory: &mut Memory,
+) -> Result<Found, Unreadable> {
+    walk_within(snapshot, target, memory, Bounds::of(snapshot))
+}
+
+fn walk_within(
+    snapshot: &dyn Snapshot,
+    target: &Target,
+    memory: &mut Memory,
+    bounds: Bounds<'_>,
 ) -> Result<Found, Unreadable> {
     let folders = Folders::of(snapshot);
     let Some((top, links)) = folders.dags() else {
@@ -52,13 +61,20 @@ pub(super) fn walk(
         folders: &folders,
         top,
         memory,
+        bounds,
         seen: HashMap::new(),
         told: HashSet::new(),
         found: Found::default(),
     };
     // Our own stack: folders of a hostile tree are deeper than a thread's.
-    let mut ahead =
-        vec![Visit { folder: top, path: BString::default(), links, via: None, rules: Arc::default() }];
+    let mut ahead = vec![Visit {
+        folder: top,
+        path: BString::default(),
+        links,
+        via: None,
+        rules: Arc::default(),
+        from: None,
+    }];
     while let Some(visit) = ahead.pop() {
         walker.visit(&visit, &mut ahead)?;
     }
@@ -77,6 +93,8 @@ struct Visit {
     /// The last of them.
     via: Option<usize>,
     rules: Arc<Vec<Rule>>,
+    /// The entry of the file with the last of them.
+    from: Option<usize>,
 }
 
 struct Walker<'a> {
@@ -87,6 +105,7 @@ struct Walker<'a> {
     /// The DAGs folder.
     top: FolderId,
     memory: &'a mut Memory,
+    bounds: Bounds<'a>,
     /// By which path each folder was listed first, and by which link. The top is not in it until a link leads back there: that is
     /// how Airflow has it, and why it walks such a tree twice before it raises.
     seen: HashMap<FolderId, (BString, Option<usize>)>,
@@ -97,25 +116,31 @@ struct Walker<'a> {
 
 impl Walker<'_> {
     fn visit(&mut self, visit: &Visit, ahead: &mut Vec<Visit>) -> Result<(), Unreadable> {
-        let mut rules = Arc::clone(&visit.rules);
+        let (mut rules, mut from) = (Arc::clone(&visit.rules), visit.from);
         let ignore_file = self.folders.named(visit.folder, IGNORE_FILE.into(), visit.links);
         if let Some(Child { target: Leads::File(entry), .. }) = ignore_file {
             match self.rules_of(entry, visit)? {
-                Some(own) => rules = Arc::new(own),
+                Some(own) => (rules, from) = (Arc::new(own), Some(entry)),
                 None => return Ok(()),
             }
         }
         let folders = self.folders;
         for child in folders.children(visit.folder, visit.links) {
+            self.snapshot.stopped()?;
             let is_folder = matches!(child.target, Leads::Folder(_));
             if !is_folder && child.name == IGNORE_FILE {
                 continue;
             }
             let path = join(visit.path.as_ref(), child.name);
-            match ignore::ignores(&rules, &path, is_folder, self.syntax) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(NotUtf8) => {
+            match ignore::ask(&rules, &path, is_folder, self.syntax, &mut self.bounds)? {
+                Answer::Ignored => continue,
+                Answer::Kept => {}
+                Answer::TooMuch => {
+                    // Whatever else these rules hold for is not known either: what was found is kept.
+                    self.give_up(from.unwrap_or_default(), "so many patterns for so many names");
+                    return Ok(());
+                }
+                Answer::NotUtf8 => {
                     // Once for a folder whose own name it is.
                     let is_of_folder = visit.path.to_str().is_err();
                     let path =
@@ -144,7 +169,14 @@ impl Walker<'_> {
                         continue;
                     }
                     self.seen.insert(folder, (path.clone(), via));
-                    ahead.push(Visit { folder, path, links: child.links, via, rules: Arc::clone(&rules) });
+                    ahead.push(Visit {
+                        folder,
+                        path,
+                        links: child.links,
+                        via,
+                        rules: Arc::clone(&rules),
+                        from,
+                    });
                 }
             }
         }
@@ -154,10 +186,12 @@ impl Walker<'_> {
     /// The rules that hold in a folder with an ignore file; `None` if it cannot be walked.
     fn rules_of(&mut self, at: usize, visit: &Visit) -> Result<Option<Vec<Rule>>, Unreadable> {
         let entry = self.snapshot.entry(at);
-        if entry.size > LARGEST {
-            let message = format!("{} MiB of patterns: too large to be checked", entry.size >> 20);
-            let issue = Issue::of_file(Code::LargeFile, message);
-            self.found.findings.push(Finding::new(entry.path, issue.hint("ignore whole folders")));
+        if entry.size > bounds::LARGEST {
+            self.give_up(at, &format!("{:.1} MiB of patterns", entry.size as f64 / f64::from(1 << 20)));
+            return Ok(None);
+        }
+        if !self.bounds.read(entry.size) {
+            self.give_up(at, "the last of too many patterns");
             return Ok(None);
         }
         let bytes = self.snapshot.read(at)?;
@@ -179,7 +213,15 @@ impl Walker<'_> {
             }
         };
         let mut rules = visit.rules.as_ref().clone();
-        for bad in ignore::add(&mut rules, text, &visit.path, self.target, self.memory) {
+        let added = ignore::add(&mut rules, text, &visit.path, self.target, self.memory, &mut self.bounds)?;
+        let bad = match added {
+            Ok(bad) => bad,
+            Err(TooMuch(what)) => {
+                self.give_up(at, &what);
+                return Ok(None);
+            }
+        };
+        for bad in bad {
             let message = format!("`{}`: {}; Airflow raises, and stops looking for DAGs", bad.line, bad.why);
             let issue = Issue::at(bad.number, 0, Code::IgnorePattern, message);
             let hint =
@@ -211,6 +253,14 @@ impl Walker<'_> {
         self.tell(path, issue.hint("rename it"));
     }
 
+    /// What an ignore file leaves out of its folder takes too much to be known.
+    fn give_up(&mut self, at: usize, what: &str) {
+        self.found.is_partial = true;
+        let message = format!("{what}: too much to be checked, and so is what is in the folder");
+        let issue = Issue::of_file(Code::LargeFile, message);
+        self.tell(self.snapshot.entry(at).path, issue.hint("ignore whole folders"));
+    }
+
     fn tell(&mut self, path: &BStr, issue: Issue) {
         self.found.findings.push(Finding::new(path.to_owned(), issue));
     }
@@ -225,4 +275,37 @@ fn join(folder: &BStr, name: &BStr) -> BString {
     path.push(b'/');
     path.extend_from_slice(name);
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+    use crate::check::snapshot::InMemory;
+    use crate::check::target::{Airflow, IgnoreSyntax, Python};
+
+    #[test]
+    fn what_takes_too_many_steps_is_one_warning_and_the_rest_is_walked() {
+        let names: Vec<String> = (0..50).map(|at| format!("many/{}{at:02}.py", "a".repeat(50))).collect();
+        let stars: String = (0..20).map(|at| format!("{}b{at}\n", "a*".repeat(20))).collect();
+        let regexps: String = (0..20).map(|at| format!("(a*)*\\1b{at}\n")).collect();
+        for (ignore, text) in [(IgnoreSyntax::Glob, stars), (IgnoreSyntax::Regexp, regexps)] {
+            let rest =
+                [("many/.airflowignore", text.as_str()), ("one/.airflowignore", "x\n"), ("two/a.py", "")];
+            let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).chain(rest).collect();
+            let (snapshot, target) =
+                (InMemory::files(&files), Target::of(Airflow::new(3, 0), Python::DEFAULT));
+            let target = Target { ignore, ..target };
+            let within = |work| {
+                let bounds = Bounds::with_work(&snapshot, work);
+                walk_within(&snapshot, &target, &mut Memory::default(), bounds).unwrap()
+            };
+            let whole = within(u64::MAX);
+            assert_eq!((whole.files.len(), whole.is_partial, whole.findings.len()), (51, false, 0));
+            let some = within(2_000_000);
+            assert!((1..51).contains(&some.files.len()) && some.is_partial, "{}", some.files.len());
+            let told: Vec<_> = some.findings.iter().map(|it| (it.path.to_string(), it.severity)).collect();
+            assert_eq!(told, [("many/.airflowignore".to_owned(), Severity::Warning)]);
+        }
+    }
 }

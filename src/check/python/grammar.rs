@@ -1,12 +1,16 @@
 //! What the parser lets through and CPython's grammar does not.
 
+use std::collections::HashSet;
+
 use ruff_python_ast::visitor::source_order::{SourceOrderVisitor, walk_expr, walk_stmt};
 use ruff_python_ast::{self as ast, Expr, Stmt};
 use ruff_python_parser::{
     InterpolatedStringErrorType, LexicalErrorType, ParseError, ParseErrorType, Parsed,
     UnsupportedSyntaxError, UnsupportedSyntaxErrorKind,
 };
-use ruff_text_size::{Ranged, TextRange};
+use ruff_text_size::{Ranged, TextRange, TextSize};
+
+use super::KEPT;
 
 /// An error of the parser where CPython has none: it wants an exception between `raise` and `;`.
 pub(super) fn tolerated(error: &ParseError, text: &str) -> bool {
@@ -47,7 +51,7 @@ pub(super) fn had(error: &UnsupportedSyntaxError, text: &str) -> bool {
 
 /// Errors of a tree that the parser took.
 pub(super) fn check(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> Vec<(TextRange, String)> {
-    let known = parsed.unsupported_syntax_errors().iter().map(Ranged::range).collect();
+    let known = parsed.unsupported_syntax_errors().iter().map(Ranged::start).collect();
     let mut visitor = Grammar { minor, text, known, found: Vec::new() };
     visitor.visit_body(parsed.suite());
     visitor.found
@@ -57,18 +61,20 @@ struct Grammar<'a> {
     minor: u8,
     text: &'a str,
     /// Where the parser has already told that the version does not know it.
-    known: Vec<TextRange>,
+    known: HashSet<TextSize>,
     found: Vec<(TextRange, String)>,
 }
 
 impl Grammar<'_> {
     fn wrong(&mut self, range: TextRange, message: impl Into<String>) {
-        self.found.push((range, message.into()));
+        if self.found.len() < KEPT {
+            self.found.push((range, message.into()));
+        }
     }
 
     fn since(&mut self, range: TextRange, minor: u8, what: &str) {
         let version = self.minor;
-        if version < minor && !self.known.iter().any(|known| known.start() == range.start()) {
+        if version < minor && !self.known.contains(&range.start()) {
             self.wrong(
                 range,
                 format!("cannot use {what} on Python 3.{version} (syntax was added in Python 3.{minor})"),

@@ -35,8 +35,10 @@ pub(super) use ruff_text_size::Ranged;
 
 /// Below this, a file is parsed without a word.
 const LARGE: usize = 1 << 20;
-/// Above this, it is not parsed at all.
-const TOO_LARGE: u64 = 10 << 20;
+/// Above this, it is not parsed at all: a tree with a mistake in each line takes seventy times the room of its text.
+const TOO_LARGE: u64 = 4 << 20;
+/// Above this, nobody can want that: Airflow would hold all of it, and a tree of fifty times its size.
+const REFUSED: u64 = 10 << 20;
 
 /// What the parser, the widest visitor and the drop of a tree need for one level of it, in a debug build.
 const STACK_OF_A_LEVEL: usize = 8 << 10;
@@ -46,6 +48,8 @@ const STACK_TO_SPARE: usize = 64 << 20;
 
 /// So many issues of a file are told: from the first mistake on, the others may be its echoes.
 const TOLD: usize = 20;
+/// So many mistakes of a tree are kept until they are in order.
+const KEPT: usize = 1000;
 /// So many line breaks in formats are mended, each by parsing again.
 const LINE_BREAKS: usize = 32;
 /// What they need at all.
@@ -102,7 +106,8 @@ pub fn compile<R>(
 /// What is said of a file of so many bytes if that is too much to be parsed.
 pub fn too_large(bytes: u64) -> Option<Issue> {
     let message = || format!("{} MiB of Python: too large to be checked", bytes >> 20);
-    let issue = || Issue::of_file(Code::PythonSyntax, message());
+    let code = if bytes > REFUSED { Code::PythonSyntax } else { Code::LargeFile };
+    let issue = || Issue::of_file(code, message());
     (bytes > TOO_LARGE).then(|| issue().hint("generate less, or read data from a data file"))
 }
 

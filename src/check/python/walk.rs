@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use ruff_python_ast::{self as ast, Expr, PythonVersion, Stmt};
 use ruff_text_size::TextRange;
 
-use super::Words;
 use super::future::Future;
 use super::scope::{self, Kind, Scopes};
+use super::{KEPT, Words};
 
 /// So many names are compared with each other: less work than to sum them up, and hardly any function or call has more.
 pub(super) const FEW: usize = 16;
@@ -57,7 +57,10 @@ pub(super) fn check(
 
 impl<'a> Walk<'a> {
     pub(super) fn wrong(&mut self, range: TextRange, message: impl Into<String>) {
-        self.found.push((range, message.into()));
+        // One in every line of a large file would take more than its tree.
+        if self.found.len() < KEPT {
+            self.found.push((range, message.into()));
+        }
     }
 
     pub(super) fn noted(&mut self, range: TextRange, result: Result<(), String>) {

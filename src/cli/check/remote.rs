@@ -119,7 +119,7 @@ pub(super) fn run(args: &CheckArgs, remote: &Remote) -> anyhow::Result<u8> {
 /// What a revision is compared with.
 enum Against {
     Commit(ObjectId),
-    Folder(Folder),
+    Folder(Folder<'static>),
 }
 
 fn said(failure: Failure) -> anyhow::Error {

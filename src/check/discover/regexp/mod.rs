@@ -15,10 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use emit::{Form, emit};
 
-/// Steps of one search with backtracking, about 50 ms. Python has no such bound: there, Airflow's walk would take hours.
-const MOST_STEPS: usize = 1_000_000;
+/// Steps of a search with backtracking. Nearly all take less than the first; Python has no bound: there, Airflow's walk would take
+/// hours. The last is about 50 ms.
+const STEPS: [usize; 3] = [200, 20_000, 1_000_000];
 /// Bytes of one compiled pattern. What is larger finds nothing.
 const LARGEST: usize = 1 << 20;
+/// Nobody says how large a compiled pattern is, only whether it is larger than something: it takes about the least of these.
+const SIZES: [usize; 9] =
+    [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, LARGEST];
+/// What a step of backtracking costs, in those of the walk.
+const OF_A_STEP: u64 = 25;
 
 /// Who reads a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,9 +49,13 @@ pub(super) enum Fault {
 pub(super) struct Regexp {
     /// For all texts, or for most of them.
     plain: Option<regex::Regex>,
-    /// For the others, made when the first of them comes.
-    exact: OnceLock<Option<fancy_regex::Regex>>,
+    /// For the others, one for each number of steps, made when the first text needs it.
+    exact: [OnceLock<Option<fancy_regex::Regex>>; STEPS.len()],
     exact_source: Option<String>,
+    /// The one of [`SIZES`] that it keeps.
+    bound: usize,
+    /// How many times that it takes.
+    times: usize,
     /// It took too many steps once, and would again.
     endless: AtomicBool,
 }
@@ -60,39 +70,101 @@ pub(super) fn compile(pattern: &str, dialect: Dialect) -> Result<Regexp, Fault> 
         }
     };
     let (plain, needs) = emit(&node, flags, whose, Form::Plain);
-    let plain = if needs.backtracking {
-        None
-    } else {
-        regex::RegexBuilder::new(&plain).size_limit(LARGEST).nest_limit(1000).build().ok()
+    let compiled = |bound| {
+        regex::RegexBuilder::new(&plain)
+            .size_limit(bound)
+            .dfa_size_limit(bound.max(CACHE))
+            .nest_limit(1000)
+            .build()
     };
-    let exact = (needs.backtracking || needs.exact).then(|| emit(&node, flags, whose, Form::Exact).0);
-    Ok(Regexp { plain, exact: OnceLock::new(), exact_source: exact, endless: AtomicBool::new(false) })
+    let mut plain = None;
+    let mut bound = SIZES[0];
+    if !needs.backtracking {
+        for size in SIZES {
+            bound = size;
+            match compiled(size) {
+                Ok(regex) => plain = Some(regex),
+                Err(regex::Error::CompiledTooBig(_)) => continue,
+                Err(_) => {}
+            }
+            break;
+        }
+    }
+    let is_exact = needs.backtracking || (needs.exact && plain.is_some());
+    let exact = is_exact.then(|| emit(&node, flags, whose, Form::Exact).0);
+    let mut regexp = Regexp {
+        plain,
+        exact: Default::default(),
+        times: 1 + usize::from(is_exact),
+        exact_source: exact,
+        bound,
+        endless: AtomicBool::new(false),
+    };
+    if needs.backtracking {
+        regexp.measure();
+    }
+    Ok(regexp)
 }
 
+/// What searches may leave behind in a pattern, for the next ones. With less, the smallest take a slower way.
+const CACHE: usize = 16 << 10;
+
 impl Regexp {
-    /// Whether it is found anywhere in the text.
-    pub fn finds(&self, text: &str) -> bool {
-        let exact = self.exact_source.as_ref().filter(|_| {
+    /// Finds the bound that one with backtracking keeps. It is made of parts, each of which keeps it.
+    fn measure(&mut self) {
+        let Some(source) = &self.exact_source else { return };
+        let parts = source.bytes().filter(|byte| matches!(byte, b'(' | b'\\' | b'|')).count();
+        let mut fits = None;
+        for size in SIZES {
+            self.bound = size;
+            fits = exact(source, STEPS[0], size);
+            if fits.is_some() {
+                break;
+            }
+        }
+        self.times = 1 + parts;
+        self.exact[0] = OnceLock::from(fits);
+    }
+
+    /// Bytes that it takes, at most.
+    pub fn size(&self) -> usize {
+        self.bound * self.times
+    }
+
+    /// Whether it is found anywhere in the text. Adds what that took to `work`.
+    pub fn finds(&self, text: &str, work: &mut u64) -> bool {
+        // Where a search has no room for the way it likes best, it looks at more of the pattern for each character.
+        let looks = text.len() * (1 + self.bound / 1024);
+        *work += (32 + looks) as u64;
+        let source = self.exact_source.as_ref().filter(|_| {
             let is_usual = text.is_ascii() && !text.ends_with('\n');
             self.plain.is_none() || !is_usual
         });
-        let Some(source) = exact else {
+        let Some(source) = source else {
             return self.plain.as_ref().is_some_and(|regex| regex.is_match(text));
         };
-        let exact = self.exact.get_or_init(|| {
-            let mut builder = fancy_regex::RegexBuilder::new(source);
-            builder.backtrack_limit(MOST_STEPS).delegate_size_limit(LARGEST).build().ok()
-        });
         if self.endless.load(Ordering::Relaxed) {
             return false;
         }
-        exact.as_ref().is_some_and(|regex| {
-            regex.is_match(text).unwrap_or_else(|_| {
-                self.endless.store(true, Ordering::Relaxed);
-                false
-            })
-        })
+        for (steps, known) in STEPS.into_iter().zip(&self.exact) {
+            *work += steps as u64 * OF_A_STEP;
+            // Nearly always it keeps the bound of the other one.
+            let sizes = || SIZES.into_iter().filter(|size| *size >= self.bound);
+            let made = || sizes().find_map(|size| exact(source, steps, size));
+            let Some(regex) = known.get_or_init(made) else { return false };
+            if let Ok(found) = regex.is_match(text) {
+                return found;
+            }
+        }
+        self.endless.store(true, Ordering::Relaxed);
+        false
     }
+}
+
+fn exact(source: &str, steps: usize, size: usize) -> Option<fancy_regex::Regex> {
+    let mut builder = fancy_regex::RegexBuilder::new(source);
+    builder.backtrack_limit(steps).delegate_size_limit(size).delegate_dfa_size_limit(size.max(CACHE));
+    builder.build().ok()
 }
 
 #[cfg(test)]
@@ -133,8 +205,8 @@ mod tests {
             (r"(?:(?=a)|^)*x", "x", "a"),
         ] {
             let regexp = python(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}"));
-            assert!(regexp.finds(yes), "{pattern} in {yes:?}");
-            assert!(!regexp.finds(no), "{pattern} in {no:?}");
+            assert!(regexp.finds(yes, &mut 0), "{pattern} in {yes:?}");
+            assert!(!regexp.finds(no, &mut 0), "{pattern} in {no:?}");
         }
     }
 
@@ -191,7 +263,7 @@ mod tests {
             (r"a\b", "aé", "ab"),
         ] {
             let regexp = compile(pattern, Dialect::Re2).unwrap();
-            assert!(regexp.finds(yes) && !regexp.finds(no), "{pattern}");
+            assert!(regexp.finds(yes, &mut 0) && !regexp.finds(no, &mut 0), "{pattern}");
         }
     }
 
@@ -200,7 +272,7 @@ mod tests {
         let regexp = python(r"(a*)*\1b").unwrap();
         let began = std::time::Instant::now();
         for _ in 0..1000 {
-            assert!(!regexp.finds(&"a".repeat(60)));
+            assert!(!regexp.finds(&"a".repeat(60), &mut 0));
         }
         assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
