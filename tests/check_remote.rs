@@ -3,7 +3,6 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value as Json;
@@ -111,19 +110,15 @@ fn a_closed_terminal_leaves_no_folder_behind_and_nohup_is_heeded() {
     for (number, args) in [vec!["check"], vec!["plan", &root]].into_iter().enumerate() {
         let temporary = temp();
         let launch = Launch::new(args).set("repo", server.url()).env("TMPDIR", temporary.path());
-        for (signal, how) in [(Signal::HUP, ""), (Signal::QUIT, ""), (Signal::TERM, "trap '' HUP QUIT; ")] {
+        for (signal, how) in [(Signal::HUP, "default"), (Signal::QUIT, "default"), (Signal::TERM, "ignore")] {
             let asked = server.requests().len();
-            let plain = launch.command();
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", &format!("{how}exec \"$0\" \"$@\"")]).arg(plain.get_program());
-            command.args(plain.get_args()).env_clear().env("TMPDIR", temporary.path());
-            let running = Agent::spawn(command);
+            let running = Agent::spawn(launch.with_terminal_signals(how));
             server.wait_for_requests(asked + 1);
             assert!(!everything_below(temporary.path()).is_empty(), "{number}: it works somewhere");
             let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("a process");
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
             let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask") & 1;
-            assert_eq!(caught, u64::from(how.is_empty()), "{number}: the first signal is HUP: {status}");
+            assert_eq!(caught, u64::from(how == "default"), "{number}: the first signal is HUP: {status}");
             running.signal(signal);
             let ended = running.finish(PATIENCE);
             assert_eq!(ended.status.code(), Some(1), "{number}, {signal:?}: {ended:?}");

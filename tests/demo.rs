@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use support::agent::{Launch, published};
+use support::agent::{Agent, Launch, published};
 use support::wait::PATIENCE;
 
 fn demo(args: &[&str], temp: &std::path::Path) -> Launch {
@@ -103,7 +103,7 @@ fn a_kept_folder_holds_a_real_repository_and_what_was_published() {
 fn a_signal_ends_it_cleanly_with_a_summary() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let temp = support::temp();
-        let agent = demo(&["--interval=1h"], temp.path()).start();
+        let agent = Agent::spawn(demo(&["--interval=1h"], temp.path()).with_terminal_signals("default"));
         agent.wait_for_text("the first commit", PATIENCE);
         agent.signal(signal);
         let ended = agent.finish(Duration::from_secs(10));

@@ -85,6 +85,19 @@ impl Launch {
         command
     }
 
+    /// The command with HUP and QUIT as a shell in a terminal hands them on (`default`), or as `nohup` does (`ignore`). The tests
+    /// may have been started by either.
+    pub fn with_terminal_signals(&self, how: &str) -> Command {
+        let plain = self.command();
+        let mut command = Command::new("/usr/bin/env");
+        command.arg(format!("--{how}-signal=HUP,QUIT")).arg(plain.get_program()).args(plain.get_args());
+        command.env_clear().envs(&self.env);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command
+    }
+
     /// Starts it.
     pub fn start(&self) -> Agent {
         Agent::spawn(self.command())

@@ -197,6 +197,8 @@ pub struct Facts {
     pub calls: Vec<Call>,
     /// Whether there may be DAGs that are not in [`Facts::dags`].
     pub more_dags: bool,
+    /// Whether a `raise` or `assert` may end the file on purpose: then it has no DAG at all.
+    pub may_end: bool,
     /// Whether the file changes where modules are looked for.
     pub moves_path: bool,
 }
@@ -208,13 +210,13 @@ impl Facts {
         let mut reader = Reader::new(&lines, &module.body);
         reader.module(&module.body);
         let mut imports = imports::imports(&module.body, &lines);
-        let Reader { draft, mut calls, more_dags, moves_path, scan, .. } = reader;
+        let Reader { draft, mut calls, more_dags, may_end, moves_path, scan, .. } = reader;
         if scan.modules {
             // A file that makes modules by itself may find any of them.
             imports.iter_mut().for_each(|import| import.guard = import.guard.max(Guard::Condition));
         }
         calls.sort_by_key(|call| call.place);
         calls.dedup();
-        Facts { dags: draft.finish(), imports, calls, more_dags, moves_path }
+        Facts { dags: draft.finish(), imports, calls, more_dags, may_end, moves_path }
     }
 }

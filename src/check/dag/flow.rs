@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
             flows.push(flow);
         }
         self.names.join(branches, !otherwise);
-        // A `raise` in a branch fails the file, of which nothing is sure then. A `return` does not.
+        // A `raise` in a branch fails the file: what follows matters only if it was not taken. A `return` does not.
         let leaves = |body: &[Stmt]| may_return(body);
         let any = leaves(&branch.body) || branch.elif_else_clauses.iter().any(|clause| leaves(&clause.body));
         if otherwise && !never && flows.iter().all(|flow| *flow == Flow::Left) {

@@ -73,6 +73,7 @@ pub struct Between<'a> {
 /// In the first byte of a file.
 const MORE_DAGS: u32 = 1;
 const MOVES_PATH: u32 = 2;
+const MAY_END: u32 = 4;
 /// In the first byte of a DAG, above which is where it is kept.
 const SURE: u32 = 1;
 const KNOWN: u32 = 2;
@@ -95,7 +96,10 @@ impl Packed {
             let facts::Import { place, level, module, name, guard } = import.clone();
             (Named { level, module, name }, place, guard)
         };
-        let flags = (facts.more_dags, facts.moves_path);
+        let flag = |is: bool, flag: u32| u32::from(is) * flag;
+        let flags = flag(facts.more_dags, MORE_DAGS)
+            | flag(facts.moves_path, MOVES_PATH)
+            | flag(facts.may_end, MAY_END);
         let Some(at) = self.begin(flags, facts.dags.len(), facts.imports.len()) else { return At::NOTHING };
         for (id, place, sure, bound) in facts.dags.iter().map(dag) {
             self.put_dag(Dag { id: id.as_deref(), place, sure, bound });
@@ -108,7 +112,7 @@ impl Packed {
 
     /// Adds a file of another one.
     pub fn copy(&mut self, file: Between<'_>) -> At {
-        let flags = (file.more_dags(), file.moves_path());
+        let flags = file.reader().number();
         let Some(at) = self.begin(flags, file.dags().len(), file.imports().len()) else { return At::NOTHING };
         file.dags().for_each(|dag| self.put_dag(dag));
         file.imports().for_each(|import| self.put_import(import.named, import.place, import.guard));
@@ -121,10 +125,10 @@ impl Packed {
     }
 
     /// `None` beyond four gigabytes: then nothing is known of a file, which is no error.
-    fn begin(&mut self, (more, moves): (bool, bool), dags: usize, imports: usize) -> Option<At> {
+    fn begin(&mut self, flags: u32, dags: usize, imports: usize) -> Option<At> {
         let at = u32::try_from(self.bytes.len()).ok().filter(|at| *at < u32::MAX)?;
         self.files += 1;
-        self.number(u32::from(more) * MORE_DAGS + u32::from(moves) * MOVES_PATH);
+        self.number(flags);
         self.number(dags as u32);
         self.number(imports as u32);
         Some(At(at))
@@ -174,6 +178,11 @@ impl<'a> Between<'a> {
     /// Whether there may be DAGs that are not in [`Between::dags`].
     pub fn more_dags(self) -> bool {
         self.reader().number() & MORE_DAGS != 0
+    }
+
+    /// Whether the file may end on purpose before it has made its DAGs.
+    pub fn may_end(self) -> bool {
+        self.reader().number() & MAY_END != 0
     }
 
     /// Whether the file changes where modules are looked for.
@@ -262,7 +271,7 @@ mod tests {
         let texts = [
             "".to_owned(),
             "from airflow.sdk import DAG\nwith DAG('one') as d, DAG(f()) as e:\n    pass\nDAG('gone')\n".to_owned(),
-            "import sys, os.path as p\nfrom . import x\nfrom ..y import *\ntry:\n    import z\nexcept E:\n    pass\nsys.path.append('.')\n".to_owned(),
+            "import sys, os.path as p\nfrom . import x\nfrom ..y import *\ntry:\n    import z\nexcept E:\n    pass\nassert x\nsys.path.append('.')\n".to_owned(),
             "from airflow.sdk import dag\n@dag\ndef ünïcode():\n    import inner\nif x:\n    ünïcode()\nfor i in x:\n    exec(i)\n".to_owned(),
             format!("({long}\n)\nimport airflow\nwith airflow.DAG('far'): pass\n"),
         ];
@@ -283,13 +292,17 @@ mod tests {
                     facts::Import { place: it.place, level, module, name, guard: it.guard }
                 });
                 assert_eq!(imports.collect::<Vec<_>>(), facts.imports);
-                assert_eq!((file.more_dags(), file.moves_path()), (facts.more_dags, facts.moves_path));
+                let flags = (file.more_dags(), file.moves_path(), file.may_end());
+                assert_eq!(flags, (facts.more_dags, facts.moves_path, facts.may_end));
             }
         }
-        assert!(all.iter().any(|facts| facts.moves_path) && all.iter().any(|facts| facts.dags.len() == 3));
+        assert!(
+            all.iter().any(|facts| facts.moves_path && facts.may_end)
+                && all.iter().any(|facts| facts.dags.len() == 3)
+        );
         let nothing = packed.get(At::NOTHING);
         assert_eq!((nothing.dags().len(), nothing.imports().len()), (0, 0));
-        assert!(!nothing.more_dags() && !nothing.moves_path());
+        assert!(!nothing.more_dags() && !nothing.moves_path() && !nothing.may_end());
     }
 
     #[test]

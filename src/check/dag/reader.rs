@@ -45,8 +45,8 @@ pub(super) struct Reader<'a> {
     pub(super) lost: bool,
     /// Something may have changed any DAG, made before or after it.
     pub(super) tampered: bool,
-    /// A `raise` or `assert` may end the file, for a reason that its author has: then it has no DAG, made before or after.
-    pub(super) ends: bool,
+    /// A `raise` or `assert` may end the file, for a reason that its author has.
+    pub(super) may_end: bool,
     /// How many `try` we are in that catch whatever is raised, or handle what was.
     pub(super) caught: u32,
     /// Somebody who is not followed may call functions of the file.
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
             unsure: 0,
             lost: false,
             tampered: false,
-            ends: false,
+            may_end: false,
             caught: 0,
             leaked: false,
             calls: Vec::new(),
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
     /// The whole file.
     pub(super) fn module(&mut self, body: &'a [Stmt]) {
         self.block(body);
-        self.draft.settle(self.names.of_module(), self.lost, self.tampered || self.ends);
+        self.draft.settle(self.names.of_module(), self.lost, self.tampered);
         let bounds: Vec<Bound> = self.draft.dags.iter().map(|dag| dag.bound).collect();
         // Functions that nothing calls: what they would make is worth knowing, and is made by nobody.
         self.unsure += 1;
@@ -101,10 +101,11 @@ impl<'a> Reader<'a> {
                 {
                     continue;
                 }
-                let (before, slow, more) = (self.draft.dags.len(), self.calls.len(), self.more_dags);
+                let (before, slow) = (self.draft.dags.len(), self.calls.len());
+                let (more, may_end) = (self.more_dags, self.may_end);
                 self.invoke(&function, None);
                 self.calls.truncate(slow);
-                self.more_dags = more;
+                (self.more_dags, self.may_end) = (more, may_end);
                 self.draft.dags[before..].iter_mut().for_each(|dag| dag.bound = Bound::Never);
                 for (dag, bound) in self.draft.dags.iter_mut().zip(&bounds) {
                     dag.bound = *bound;
@@ -115,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn sure(&self) -> bool {
-        self.unsure == 0 && !self.lost && !self.ends
+        self.unsure == 0 && !self.lost
     }
 
     /// From here on nothing is sure: something may have changed any name, or even any DAG.
@@ -199,7 +200,7 @@ impl<'a> Reader<'a> {
                 for value in [&raise.exc, &raise.cause].into_iter().flatten() {
                     self.eval(value);
                 }
-                self.may_end();
+                self.ends();
                 return Flow::Left;
             }
             Stmt::Break(_) | Stmt::Continue(_) => return Flow::Left,
@@ -227,7 +228,7 @@ impl<'a> Reader<'a> {
                 if let Some(message) = &assert.msg {
                     self.maybe(message);
                 }
-                self.may_end();
+                self.ends();
             }
             _ => {}
         }
@@ -235,8 +236,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Here the file may end, unless somebody catches that.
-    fn may_end(&mut self) {
-        self.ends |= self.caught == 0;
+    fn ends(&mut self) {
+        self.may_end |= self.caught == 0;
     }
 
     /// What a function gives, on one of its ways.
