@@ -153,8 +153,8 @@ fn what_is_nested_too_deeply_and_otherwise_well_is_refused_with_room_and_without
 }
 
 fn child((before, unit, after): (&str, &str, &str)) {
-    // No more than the 4 MiB from which on a file is not parsed at all.
-    let count = MILLION.min(((4 << 20) - 100) / unit.len());
+    // No more than the 10 MiB from which on a file is not read at all.
+    let count = MILLION.min(((10 << 20) - 100) / unit.len());
     let text = [before, &unit.repeat(count), after].concat();
     let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |tree, _| tree.body.len());
     for issue in &issues {
@@ -194,8 +194,15 @@ fn a_file_too_large_is_told_and_not_parsed() {
     let text = "a = 1\n".repeat((5 << 20) / 6);
     let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |_, _| ());
     assert!(looked.is_none() && issues[0].message.contains("too large"), "{issues:?}");
-    // Whatever is in it: nobody has looked.
     assert_eq!((issues.len(), issues[0].code.name()), (1, "large-file"));
+    // Its depth is what would stop Python, or this program, and is measured without a tree.
+    let text = format!("a = 1\nx = {}1\n", "lambda: ".repeat(1_000_000));
+    let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |_, _| ());
+    let codes: Vec<_> = issues.iter().map(|issue| (issue.line, issue.code.name())).collect();
+    assert_eq!((codes, looked), (vec![(0, "large-file"), (2, "python-syntax")], None), "{issues:?}");
+    let text = "a = 1\n".repeat((11 << 20) / 6);
+    let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |_, _| ());
+    assert_eq!((issues.len(), issues[0].code.name(), looked), (1, "python-syntax", None), "{issues:?}");
     let text = "# a comment of a file that is a little large\n".repeat(25_000);
     let (issues, looked) = compile(text.as_bytes(), Python::DEFAULT, |_, _| ());
     assert!(looked.is_some() && issues[0].code.name() == "large-file", "{issues:?}");

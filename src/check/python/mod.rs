@@ -35,8 +35,9 @@ pub(super) use ruff_text_size::Ranged;
 
 /// Below this, a file is parsed without a word.
 const LARGE: usize = 1 << 20;
-/// Above this, it is not parsed at all: a tree with a mistake in each line takes seventy times the room of its text.
-const TOO_LARGE: u64 = 4 << 20;
+/// Above this, it is not parsed, only its depth is measured: a tree with a mistake in each line takes seventy times the room of
+/// its text.
+const TOO_LARGE: usize = 4 << 20;
 /// Above this, nobody can want that: Airflow would hold all of it, and a tree of fifty times its size.
 const REFUSED: u64 = 10 << 20;
 
@@ -45,6 +46,10 @@ const STACK_OF_A_LEVEL: usize = 8 << 10;
 /// For levels that nobody counted.
 const STACK_OF_A_BYTE: usize = 512;
 const STACK_TO_SPARE: usize = 64 << 20;
+/// What they need at all.
+const STACK: usize = 1 << 20;
+
+const LESS: &str = "generate less, or read data from a data file";
 
 /// So many issues of a file are told: from the first mistake on, the others may be its echoes.
 const TOLD: usize = 20;
@@ -52,11 +57,9 @@ const TOLD: usize = 20;
 const KEPT: usize = 1000;
 /// So many line breaks in formats are mended, each by parsing again.
 const LINE_BREAKS: usize = 32;
-/// What they need at all.
-const STACK: usize = 1 << 20;
 
 /// Compiles, as far as CPython does without running anything, and hands the tree to `look`, on a stack that is large enough for it.
-/// Without a tree (a file that cannot be decoded or parsed, or nested too deeply) `look` is not called.
+/// Without a tree (a file that cannot be decoded or parsed, or is too large or nested too deeply) `look` is not called.
 ///
 /// The text that `look` gets is what the ranges of the tree are of: decoded, without a byte order mark.
 pub fn compile<R>(
@@ -76,14 +79,11 @@ pub fn compile<R>(
     };
     let mut issues = Vec::new();
     let text = &*decoded.text;
-    if source.len() > LARGE {
-        let message = format!(
-            "{:.1} MiB of Python: Airflow parses it again and again",
-            source.len() as f64 / f64::from(1 << 20)
-        );
-        issues.push(Issue::of_file(Code::LargeFile, message));
-    }
-    let (mut found, looked) = parse(&decoded, python.minor, look);
+    issues.extend(large(source.len()));
+    let (mut found, looked) = match source.len() > TOO_LARGE {
+        true => (depth::measure(text).err().map_or(Vec::new(), |why| refused(text, python.minor, why)), None),
+        false => parse(&decoded, python.minor, look),
+    };
     found.sort_by_key(|found| found.at);
     found.truncate(TOLD);
     if found.is_empty() && looked.is_some() {
@@ -103,12 +103,22 @@ pub fn compile<R>(
     (issues, looked)
 }
 
-/// What is said of a file of so many bytes if that is too much to be parsed.
+/// What is said of a file of so many bytes if that is too much to be read at all.
 pub fn too_large(bytes: u64) -> Option<Issue> {
-    let message = || format!("{} MiB of Python: too large to be checked", bytes >> 20);
-    let code = if bytes > REFUSED { Code::PythonSyntax } else { Code::LargeFile };
-    let issue = || Issue::of_file(code, message());
-    (bytes > TOO_LARGE).then(|| issue().hint("generate less, or read data from a data file"))
+    let message = || format!("{} MiB of Python: too large to be loaded", bytes >> 20);
+    (bytes > REFUSED).then(|| Issue::of_file(Code::PythonSyntax, message()).hint(LESS))
+}
+
+/// What is said of a file of so many bytes that is read.
+fn large(bytes: usize) -> Option<Issue> {
+    let size = bytes as f64 / f64::from(1 << 20);
+    let message = match bytes {
+        ..=LARGE => return None,
+        ..=TOO_LARGE => format!("{size:.1} MiB of Python: Airflow parses it again and again"),
+        _ => format!("{size:.1} MiB of Python: too large to be parsed here, Airflow does it again and again"),
+    };
+    let issue = Issue::of_file(Code::LargeFile, message);
+    Some(if bytes > TOO_LARGE { issue.hint(LESS) } else { issue })
 }
 
 /// An issue before its offset is a place.
@@ -265,7 +275,9 @@ fn refused(text: &str, minor: u8, refusal: depth::Refusal) -> Vec<Found> {
     let at = depth::place(text);
     let before = &text[..text[..at].rfind(['\n', '\r']).map_or(0, |line| line + 1)];
     let mut found = Vec::new();
-    if let Ok(levels) = depth::measure(before) {
+    if before.len() <= TOO_LARGE
+        && let Ok(levels) = depth::measure(before)
+    {
         on_stack(before, levels, || {
             if let Some(parsed) = tree(before, minor) {
                 let end = TextSize::try_from(before.len()).unwrap_or_default();
