@@ -132,7 +132,10 @@ impl Baseline {
             let works = self.is_for_another && hangs_on_airflow(finding.issue.code);
             let broken = (finding.path.clone(), Kind::DoesNotLoad);
             let uncovered = !hurts_others(finding.issue.code) && self.at.contains_key(&broken);
-            !as_before && !works && !uncovered && !content.is_some_and(|content| self.of.contains(&(content, kind)))
+            !as_before
+                && !works
+                && !uncovered
+                && !content.is_some_and(|content| self.of.contains(&(content, kind)))
         };
         let errors = found.into_iter().filter(|(finding, _)| finding.severity == Severity::Error);
         errors.filter(is_new).map(|(finding, _)| finding).collect()
