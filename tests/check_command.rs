@@ -84,6 +84,9 @@ fn the_list_is_of_what_airflow_loads_one_path_a_line() {
     assert_eq!(all.out, "a/c.py\nb.py\nplain.py\n");
     let below = check(folder.path(), &["--list", "a"]);
     assert_eq!(below.out, "c.py\n");
+    write(folder.path(), "odd/\u{1b}[31m\n::error::d é.py", GOOD);
+    let odd = check(folder.path(), &["--list", "odd"]);
+    assert_eq!(odd.out, "\\u{1b}[31m\\n::error::d é.py\n", "no control character, no second line");
 }
 
 #[test]

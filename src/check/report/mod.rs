@@ -3,7 +3,9 @@
 //! A renderer gets the report and a way to read a line of a file; it writes nothing itself.
 
 mod annotations;
+mod fingerprint;
 mod sarif;
+mod source;
 mod text;
 mod xml;
 
@@ -151,16 +153,6 @@ fn ours(report: &Report, place: &Place<'_>) -> Json {
         "findings": report.aged().map(finding).collect::<Vec<_>>(),
         "verdict": report.verdict.name(),
     })
-}
-
-/// What stays the same of a finding when lines move: for those who tell old findings from new ones.
-fn fingerprint(path: &str, finding: &Finding) -> String {
-    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
-    for part in [finding.issue.code.name(), path, &finding.issue.message] {
-        hasher.update(part.as_bytes());
-        hasher.update(&[0]);
-    }
-    hasher.try_finalize().map(|sum| sum.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -201,13 +201,45 @@ fn code_quality_has_fingerprints_that_survive_moved_lines() {
     let first = json(Format::Gitlab);
     let mut moved = report();
     moved.findings.iter_mut().for_each(|finding| finding.issue.line += 7);
-    let second: Json = serde_json::from_str(&written(&moved, Format::Gitlab, Style::Plain)).expect("JSON");
+    let lower = ["\n".repeat(7), SOURCE.to_owned()].concat();
+    let read = |path: &BStr| (path == "dags/etl.py").then(|| lower.clone().into_bytes());
+    let text =
+        render(&moved, Format::Gitlab, &Place { seen_from: "".into(), read: &read, style: Style::Plain });
+    let second: Json = serde_json::from_str(&text).expect("JSON");
     let prints = |json: &Json| -> Vec<String> {
         json.as_array().expect("a list").iter().map(|it| it["fingerprint"].to_string()).collect()
     };
     assert_eq!(prints(&first), prints(&second));
     assert_eq!(prints(&first).iter().collect::<std::collections::HashSet<_>>().len(), 3);
     assert_eq!(first[0]["location"]["lines"]["begin"], 1);
+}
+
+#[test]
+fn a_mistake_made_again_elsewhere_in_the_file_is_another_one() {
+    let syntax = |line| Finding::new("a.py", Issue::at(line, 1, Code::PythonSyntax, "invalid syntax"));
+    let prints = |source: &'static str, lines: &[u32]| -> Vec<String> {
+        let report =
+            Report { findings: lines.iter().map(|line| syntax(*line)).collect(), ages: None, ..report() };
+        let read = |_: &BStr| Some(source.as_bytes().to_vec());
+        let place = Place { seen_from: "".into(), read: &read, style: Style::Plain };
+        let json: Json = serde_json::from_str(&render(&report, Format::Gitlab, &place)).expect("JSON");
+        json.as_array().expect("a list").iter().map(|it| it["fingerprint"].to_string()).collect()
+    };
+    let before = prints("x = = 1\n", &[1]);
+    let after = prints("x = 1\ny = = 1\nz = = 1\n  z = = 1\n", &[2, 3, 4]);
+    let all: std::collections::HashSet<&String> = before.iter().chain(&after).collect();
+    assert_eq!(all.len(), 4, "{before:?} {after:?}");
+    assert_eq!(prints("a\nb\n\tx = = 1\n", &[3]), before, "it moved");
+}
+
+#[test]
+fn a_name_of_the_repository_is_no_command_and_no_colour() {
+    let mut report = report();
+    report.findings[1].path = "x\n::error::y\u{1b}[31m.py".into();
+    report.findings[1].issue.message = "\u{1b}[2J".into();
+    let text = written(&report, Format::Github, Style::Plain);
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!text.contains('\u{1b}') && text.contains("%0A%3A%3Aerror"), "{text}");
 }
 
 #[test]

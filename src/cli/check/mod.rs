@@ -22,6 +22,7 @@ use crate::check::target::{Airflow, IgnoreSyntax, Python};
 use crate::check::{Checker, Looking, Published, Revision, Settings, Snapshot, Target};
 use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
+use crate::log::escape;
 use crate::path::absolute;
 use crate::tree::{CheckoutConfig, Limits};
 
@@ -156,12 +157,15 @@ fn answer(args: &CheckArgs, snapshot: &dyn Snapshot, against: Option<&Compare<'_
     Ok(u8::from(held))
 }
 
-/// The files that Airflow loads, one path a line.
+/// The files that Airflow loads, one path a line: of a name that would be more than that, the characters are escaped.
 fn list(checker: &mut Checker, snapshot: &dyn Snapshot) -> anyhow::Result<u8> {
     let looked = checker.look(snapshot, None)?;
     let mut lines = Vec::new();
     for path in looked.loaded() {
-        lines.extend_from_slice(path);
+        for chunk in path.utf8_chunks() {
+            lines.extend_from_slice(escape(chunk.valid()).as_bytes());
+            lines.extend_from_slice(chunk.invalid());
+        }
         lines.push(b'\n');
     }
     print(&lines)?;
