@@ -26,7 +26,7 @@ fn report() -> Report {
 
 fn written(report: &Report, format: Format, style: Style) -> String {
     let read = |path: &BStr| (path == "dags/etl.py").then(|| SOURCE.as_bytes().to_vec());
-    render(report, format, &Place { seen_from: "".into(), read: &read, style })
+    render(report, format, &Place { seen_from: "".into(), named: "".into(), read: &read, style })
 }
 
 fn json(format: Format) -> Json {
@@ -103,13 +103,17 @@ fn text_shows_the_place_the_line_the_column_and_the_hint() {
 fn paths_are_as_seen_from_the_folder_that_was_named() {
     let seen = |from: &str, path: &str| {
         let finding = Finding::new(path, Issue::of_file(Code::CaseClash, ""));
-        Place { seen_from: from.into(), read: &|_| None, style: Style::Plain }.path(&finding)
+        let place = |named: &str| {
+            Place { seen_from: from.into(), named: named.into(), read: &|_| None, style: Style::Plain }
+                .path(&finding)
+        };
+        (place(""), place("x/y"))
     };
-    assert_eq!(seen("", "a/b.py"), "a/b.py");
-    assert_eq!(seen("a", "a/b.py"), "b.py");
-    assert_eq!(seen("a/b", "a/c.py"), "../c.py");
-    assert_eq!(seen("a/b", "x/b/c.py"), "../../x/b/c.py");
-    assert_eq!(seen("a", "ab/c.py"), "../ab/c.py");
+    assert_eq!(seen("", "a/b.py"), ("a/b.py".into(), "x/y/a/b.py".into()));
+    assert_eq!(seen("a", "a/b.py"), ("b.py".into(), "x/y/b.py".into()));
+    assert_eq!(seen("a/b", "a/c.py"), ("../c.py".into(), "x/c.py".into()));
+    assert_eq!(seen("a/b", "x/b/c.py"), ("../../x/b/c.py".into(), "x/b/c.py".into()));
+    assert_eq!(seen("a", "ab/c.py"), ("../ab/c.py".into(), "x/ab/c.py".into()));
 }
 
 #[test]
@@ -136,7 +140,11 @@ fn a_long_line_is_shown_round_the_column() {
     long.findings = vec![Finding::new("dags/etl.py", Issue::at(1, 5_001, Code::PythonSyntax, "there"))];
     let source = format!("{}!{}", "x".repeat(5_000), "y".repeat(5_000));
     let read = |_: &BStr| Some(source.clone().into_bytes());
-    let text = render(&long, Format::Text, &Place { seen_from: "".into(), read: &read, style: Style::Plain });
+    let text = render(
+        &long,
+        Format::Text,
+        &Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain },
+    );
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.iter().all(|line| line.chars().count() < 200), "{text}");
     let caret = lines[2].chars().position(|c| c == '^').expect("a caret");
@@ -203,8 +211,11 @@ fn code_quality_has_fingerprints_that_survive_moved_lines() {
     moved.findings.iter_mut().for_each(|finding| finding.issue.line += 7);
     let lower = ["\n".repeat(7), SOURCE.to_owned()].concat();
     let read = |path: &BStr| (path == "dags/etl.py").then(|| lower.clone().into_bytes());
-    let text =
-        render(&moved, Format::Gitlab, &Place { seen_from: "".into(), read: &read, style: Style::Plain });
+    let text = render(
+        &moved,
+        Format::Gitlab,
+        &Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain },
+    );
     let second: Json = serde_json::from_str(&text).expect("JSON");
     let prints = |json: &Json| -> Vec<String> {
         json.as_array().expect("a list").iter().map(|it| it["fingerprint"].to_string()).collect()
@@ -221,7 +232,7 @@ fn a_mistake_made_again_elsewhere_in_the_file_is_another_one() {
         let report =
             Report { findings: lines.iter().map(|line| syntax(*line)).collect(), ages: None, ..report() };
         let read = |_: &BStr| Some(source.as_bytes().to_vec());
-        let place = Place { seen_from: "".into(), read: &read, style: Style::Plain };
+        let place = Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain };
         let json: Json = serde_json::from_str(&render(&report, Format::Gitlab, &place)).expect("JSON");
         json.as_array().expect("a list").iter().map(|it| it["fingerprint"].to_string()).collect()
     };
