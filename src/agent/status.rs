@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value as Json, json};
 
 use crate::http::{Readiness, View};
 use crate::metrics::Metrics;
+use crate::publish::state::Held;
 
 /// The state of a source, as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,10 +25,33 @@ pub struct SourceStatus {
     pub passes: u64,
     /// What is wrong now: one line, made for the outside.
     pub error: Option<String>,
+    /// The newest revision, if it is held back.
+    pub rejected: Option<Held>,
     /// Another agent owns the root.
     pub standby: bool,
     /// Whether readers have what they came for. Never goes back.
     pub ready: bool,
+}
+
+impl SourceStatus {
+    fn json(&self) -> Json {
+        let time = |at: SystemTime| humantime::format_rfc3339_seconds(at).to_string();
+        let held = |held: &Held| {
+            let since = UNIX_EPOCH.checked_add(Duration::from_secs(held.at)).map(time);
+            json!({"commit": held.commit, "because": held.because, "reason": held.reason, "since": since})
+        };
+        let published = |commit: &String| json!({"commit": commit, "reference": self.reference});
+        json!({
+            "name": self.name,
+            "ready": self.ready,
+            "standby": self.standby,
+            "published": self.published.as_ref().map(published),
+            "rejected": self.rejected.as_ref().map(held),
+            "error": self.error,
+            "last_success": self.last_success.map(time),
+            "passes": self.passes,
+        })
+    }
 }
 
 /// The status of all sources. Clones share it.
@@ -98,6 +124,12 @@ impl View for Window {
 
     fn metrics(&self) -> Option<Metrics> {
         self.metrics.clone()
+    }
+
+    /// The shape is a contract: `version` changes when a reader of the old one would go wrong.
+    fn status(&self) -> Vec<u8> {
+        let sources: Vec<Json> = self.board.read().iter().map(SourceStatus::json).collect();
+        format!("{:#}\n", json!({"version": 1, "sources": sources})).into_bytes()
     }
 }
 

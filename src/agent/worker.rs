@@ -359,6 +359,7 @@ impl Worker {
             status.reference = reference;
             status.last_success = Some(now);
             status.error = error;
+            status.rejected = held.cloned();
         });
     }
 

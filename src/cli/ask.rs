@@ -211,6 +211,9 @@ mod tests {
             fn metrics(&self) -> Option<Metrics> {
                 None
             }
+            fn status(&self) -> Vec<u8> {
+                Vec::new()
+            }
         }
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = server.local_addr().unwrap();

@@ -1,8 +1,8 @@
-//! What can be asked from outside: probes and metrics.
+//! What can be asked from outside: probes, metrics and the status document.
 //!
 //! Owns the listener, the connections and their bounds, and the routes. Must never wait for a pass: it reads a
-//! [`View`], whose answers are a few loads, so that a probe is answered while a fetch runs. Must never show a path, a
-//! URL or an error's inner text: what a route can say is fixed text. Built and served by `agent`.
+//! [`View`], whose answers are a few loads, so that a probe is answered while a fetch runs. Must never make up a text of what
+//! it was asked: what a probe says is fixed, and the status document has the lines of the log. Built and served by `agent`.
 
 mod routes;
 mod server;
@@ -23,6 +23,9 @@ pub trait View: Send + Sync + 'static {
 
     /// The metrics, unless they were switched off.
     fn metrics(&self) -> Option<Metrics>;
+
+    /// What is live and why, as JSON.
+    fn status(&self) -> Vec<u8>;
 }
 
 /// The answer of the readiness probe.

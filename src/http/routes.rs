@@ -21,6 +21,7 @@ pub(super) fn respond(
         "/" | "/readyz" => ready,
         "/livez" | "/healthz" => live,
         "/metrics" => metrics,
+        "/status" => status,
         _ => return text(StatusCode::NOT_FOUND, "not found"),
     };
     if method != Method::GET && method != Method::HEAD {
@@ -57,6 +58,10 @@ fn metrics(view: &dyn View, headers: &HeaderMap) -> Response<Full<Bytes>> {
     let mut response = answer(StatusCode::OK, content_type, page);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
+}
+
+fn status(view: &dyn View, _: &HeaderMap) -> Response<Full<Bytes>> {
+    answer(StatusCode::OK, "application/json", view.status())
 }
 
 /// OpenMetrics for those who name it and do not like text better, text for everybody else: an `Accept` that fits
@@ -127,9 +132,12 @@ mod tests {
         fn metrics(&self) -> Option<Metrics> {
             self.2.clone()
         }
+        fn status(&self) -> Vec<u8> {
+            b"{}".to_vec()
+        }
     }
 
-    fn status(view: &Fixed, method: Method, path: &str) -> u16 {
+    fn code(view: &Fixed, method: Method, path: &str) -> u16 {
         respond(view, &method, path, &HeaderMap::new()).status().as_u16()
     }
 
@@ -138,28 +146,28 @@ mod tests {
         let waiting = Fixed(Readiness::Waiting("no sync yet"), true, None);
         let ready = Fixed(Readiness::Ready, true, None);
         for path in ["/", "/readyz"] {
-            assert_eq!(status(&waiting, Method::GET, path), 503);
-            assert_eq!(status(&ready, Method::GET, path), 200);
+            assert_eq!(code(&waiting, Method::GET, path), 503);
+            assert_eq!(code(&ready, Method::GET, path), 200);
         }
         for path in ["/livez", "/healthz"] {
-            assert_eq!(status(&waiting, Method::GET, path), 200, "liveness does not depend on the remote");
+            assert_eq!(code(&waiting, Method::GET, path), 200, "liveness does not depend on the remote");
         }
-        assert_eq!(status(&Fixed(Readiness::Ready, false, None), Method::GET, "/livez"), 503);
+        assert_eq!(code(&Fixed(Readiness::Ready, false, None), Method::GET, "/livez"), 503);
     }
 
     #[test]
     fn only_known_paths_and_reading_methods() {
         let view = Fixed(Readiness::Ready, true, Some(Metrics::new()));
         for path in ["//", "/ready", "/metrics/", "/debug/pprof", "*", "", "/../etc/passwd", "/\u{1b}[2J"] {
-            assert_eq!(status(&view, Method::GET, path), 404, "{path}");
+            assert_eq!(code(&view, Method::GET, path), 404, "{path}");
         }
-        assert_eq!(status(&view, Method::HEAD, "/"), 200);
+        assert_eq!(code(&view, Method::HEAD, "/"), 200);
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
             let response = respond(&view, &method, "/metrics", &HeaderMap::new());
             assert_eq!(response.status(), 405);
             assert_eq!(response.headers()[header::ALLOW], "GET, HEAD");
         }
-        assert_eq!(status(&Fixed(Readiness::Ready, true, None), Method::GET, "/metrics"), 404);
+        assert_eq!(code(&Fixed(Readiness::Ready, true, None), Method::GET, "/metrics"), 404);
     }
 
     #[test]

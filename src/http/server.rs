@@ -203,6 +203,9 @@ mod tests {
         fn metrics(&self) -> Option<Metrics> {
             Some(self.metrics.clone())
         }
+        fn status(&self) -> Vec<u8> {
+            Vec::new()
+        }
     }
 
     /// A server on a thread of its own, as a sidecar has it: one thread for everything.
