@@ -150,6 +150,7 @@ impl Pass<'_> {
             }
             return Ok(outcome);
         };
+        self.hold_again(&held);
         // Until something else is wanted, what should be published is what is.
         let outcome = match self.instead(&target) {
             Some(published) => self.aim(&published)?,
@@ -253,10 +254,14 @@ impl Pass<'_> {
             return Ok(Outcome::Unchanged);
         }
         let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
-        let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
-        let converter = Converter::new(&listing, &objects, self.source.config.checkout)
-            .map_err(broken_tree(Stage::Check))?;
         let is_first = self.is_first(target);
+        let (listing, converter) =
+            match self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked)) {
+                Err(unfit) if is_first && unfit.failure.is_of_the_revision => {
+                    return Err(self.serve_an_older_one(target, commit, unfit));
+                }
+                listed => listed?,
+            };
         let held = self.time(Stage::Check, |pass| {
             pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
         })?;
@@ -300,14 +305,14 @@ impl Pass<'_> {
         })))
     }
 
-    /// **check**, first half: what is in the tree, within bounds. Reads objects only.
+    /// **check**, first half: what is in the tree, within bounds, and how it is converted. Reads objects only.
     pub(super) fn list(
         &mut self,
         objects: &Objects,
         root: ObjectId,
         live: Option<&Live>,
         looked: &Looked,
-    ) -> Result<Listing, Broken> {
+    ) -> Result<(Listing, Option<Converter>), Broken> {
         let known = std::mem::take(&mut self.known);
         let source = &*self.source;
         let (limits, policy) = (&source.config.limits, source.tree_policy());
@@ -320,19 +325,22 @@ impl Pass<'_> {
             (tree::Error::Interrupted, Err(expired)) => {
                 Broken::new(Stage::Check, &write::Error::Expired(expired))
             }
-            (err, _) => broken_tree(Stage::Check)(err),
+            (err, _) => broken_tree(Stage::Check)(err).of_the_revision(),
         })?;
         if listing.has_submodules() && source.config.submodules != Submodules::Off {
             let path = listing.entries().find(|entry| entry.kind == tree::Kind::Submodule);
             let path = path.map(|entry| entry.path.to_str_lossy().into_owned()).unwrap_or_default();
-            return Err(Broken::from(Failure::new(
+            let failure = Failure::new(
                 Stage::Check,
                 &format!("the revision has a submodule at `{path}`, which is not supported yet"),
                 Some("`--submodules=off` publishes it with that folder empty"),
                 Remedy::Human,
-            )));
+            );
+            return Err(Broken::from(failure).of_the_revision());
         }
-        Ok(listing)
+        let converter = Converter::new(&listing, objects.objects, source.config.checkout)
+            .map_err(|err| broken_tree(Stage::Check)(err).of_the_revision())?;
+        Ok((listing, converter))
     }
 
     /// **stage**: the tree's files, under a private name, from an expired tree if there is one; its index; its final name,
