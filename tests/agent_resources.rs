@@ -38,11 +38,11 @@ fn fd_limit_64() {
     let agent = Agent::spawn(command);
     let at = address(&agent);
     agent.wait_published(&root, "current", &head);
-    // Clients that hold connections take descriptors too; passes go on, and a probe is answered when they leave.
+    // Clients that hold connections take descriptors too; passes go on.
     let idle: Vec<_> = (0..80).map(|_| std::net::TcpStream::connect(at)).collect();
     let next = repo.commit(&[("dags/a.py", "a = 2\n")]);
-    drop(idle);
     agent.wait_published(&root, "current", &next);
+    drop(idle);
     agent.wait_until("readiness", || {
         support::agent::http_get(at, "/", &[]).is_ok_and(|reply| reply.status == 200)
     });

@@ -84,6 +84,25 @@ fn the_list_is_of_what_airflow_loads_one_path_a_line() {
     assert_eq!(all.out, "a/c.py\nb.py\nplain.py\n");
     let below = check(folder.path(), &["--list", "a"]);
     assert_eq!(below.out, "c.py\n");
+    write(folder.path(), "odd/\u{1b}[31m\n::error::d é.py", GOOD);
+    let odd = check(folder.path(), &["--list", "odd"]);
+    assert_eq!(odd.out, "\\u{1b}[31m\\n::error::d é.py\n", "no control character, no second line");
+}
+
+#[test]
+fn people_read_paths_from_where_they_are_and_programs_from_the_folder() {
+    let folder = temp();
+    write(folder.path(), "my/dags/sub/bad.py", BAD);
+    let first = |said: &Said| said.out.lines().next().unwrap_or_default().to_owned();
+    for dir in ["my/dags", "./my/dags/", folder.path().join("my/dags").to_str().expect("UTF-8")] {
+        assert!(first(&check(folder.path(), &[dir])).starts_with("my/dags/sub/bad.py:3:"), "{dir}");
+        assert_eq!(json(folder.path(), &[dir])["findings"][0]["path"], "sub/bad.py");
+    }
+    for (from, dir) in [("my/dags", "."), ("my/dags/sub", ".."), ("my", "../my/dags/sub/..")] {
+        let said = first(&check(&folder.path().join(from), &[dir]));
+        let expected = if from == "my" { "dags/sub/bad.py:3:" } else { "sub/bad.py:3:" };
+        assert!(said.starts_with(expected), "{from}, {dir}: {said}");
+    }
 }
 
 #[test]

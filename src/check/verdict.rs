@@ -66,6 +66,12 @@ fn hangs_on_airflow(code: Code) -> bool {
     matches!(code, Code::AirflowModule | Code::DagArgument)
 }
 
+/// Whether it takes something from a DAG of another file. Any other error is of its own file alone, and no news in one that did not
+/// load: it may have been there all the time, behind what was just mended.
+fn hurts_others(code: Code) -> bool {
+    matches!(code, Code::DuplicateDagId | Code::Command)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     /// The file as a whole cannot be loaded.
@@ -124,7 +130,12 @@ impl Baseline {
                 Kind::Single(_) => *count <= known,
             };
             let works = self.is_for_another && hangs_on_airflow(finding.issue.code);
-            !as_before && !works && !content.is_some_and(|content| self.of.contains(&(content, kind)))
+            let broken = (finding.path.clone(), Kind::DoesNotLoad);
+            let uncovered = !hurts_others(finding.issue.code) && self.at.contains_key(&broken);
+            !as_before
+                && !works
+                && !uncovered
+                && !content.is_some_and(|content| self.of.contains(&(content, kind)))
         };
         let errors = found.into_iter().filter(|(finding, _)| finding.severity == Severity::Error);
         errors.filter(is_new).map(|(finding, _)| finding).collect()
@@ -229,7 +240,17 @@ mod tests {
             &old
         ));
         assert!(rejected(&[found("b.py", 3, Code::PythonSyntax)], &old));
-        assert!(rejected(&[found("a.py", 3, Code::DagId)], &old));
+        assert!(rejected(&[found("a.py", 3, Code::DuplicateDagId)], &old), "the DAG of another file works");
+    }
+
+    #[test]
+    fn what_a_mended_mistake_uncovers_is_no_news() {
+        let old = [found("a.py", 3, Code::ConflictMarker)];
+        for code in [Code::DagArgument, Code::DagId, Code::DuplicateTaskId, Code::TaskCycle, Code::Schedule] {
+            assert!(!rejected(&[found("a.py", 4, code)], &old), "{code}");
+            assert!(rejected(&[found("b.py", 4, code)], &old), "{code}");
+            assert!(rejected(&[found("a.py", 4, Code::PythonSyntax)], &[found("a.py", 4, code)]), "{code}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -26,6 +27,7 @@ use super::{View, routes};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections. One more closes the oldest: clients that hold connections cannot lock a probe out.
+    /// By default no more than a quarter of the descriptors, or a pass would have none to work with.
     pub connections: usize,
     /// Time for the head of a request, waiting for it on a kept connection included.
     pub head: Duration,
@@ -40,13 +42,20 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            connections: 256,
+            connections: connections(getrlimit(Resource::Nofile).current),
             head: Duration::from_secs(10),
             head_bytes: 16 * 1024,
             lifetime: Duration::from_secs(120),
             grace: Duration::from_secs(1),
         }
     }
+}
+
+/// How many connections leave a pass enough of so many descriptors.
+fn connections(descriptors: Option<u64>) -> usize {
+    const MOST: u64 = 256;
+    const LEAST: u64 = 4;
+    descriptors.map_or(MOST, |descriptors| (descriptors / 4).clamp(LEAST, MOST)) as usize
 }
 
 /// A bound listener; nothing runs yet.

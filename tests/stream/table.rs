@@ -128,12 +128,8 @@ fn never_clean() -> Vec<Row> {
         good("it is broken in another way", vec![legacy("conflict-marker", 1)]),
         bad("a second broken file", vec![wrong("python-syntax", 2)], "error", "dags/wrong.py:3"),
         good("which is mended", vec![put("dags/wrong.py", File::Dag(5))]),
-        bad(
-            "the old one gets an error of another kind",
-            vec![legacy("dag-argument", 2)],
-            "error",
-            "dag-argument",
-        ),
+        good("mended in part, it shows a mistake of another kind", vec![legacy("dag-argument", 2)]),
+        bad("and breaks in full again", vec![legacy("python-syntax", 3)], "error", "python-syntax"),
         good("the old one is mended", vec![put("dags/old.py", File::Dag(6))]),
     ]
 }

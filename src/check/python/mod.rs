@@ -112,13 +112,13 @@ pub fn too_large(bytes: u64) -> Option<Issue> {
 /// What is said of a file of so many bytes that is read.
 fn large(bytes: usize) -> Option<Issue> {
     let size = bytes as f64 / f64::from(1 << 20);
-    let message = match bytes {
-        ..=LARGE => return None,
-        ..=TOO_LARGE => format!("{size:.1} MiB of Python: Airflow parses it again and again"),
-        _ => format!("{size:.1} MiB of Python: too large to be parsed here, Airflow does it again and again"),
-    };
-    let issue = Issue::of_file(Code::LargeFile, message);
-    Some(if bytes > TOO_LARGE { issue.hint(LESS) } else { issue })
+    let of = |why: &str| Issue::of_file(Code::LargeFile, format!("{size:.1} MiB of Python: {why}"));
+    match bytes {
+        _ if bytes > TOO_LARGE => {
+            Some(of("too large to be parsed here, Airflow does it again and again").hint(LESS))
+        }
+        _ => (bytes > LARGE).then(|| of("Airflow parses it again and again")),
+    }
 }
 
 /// An issue before its offset is a place.

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-use super::{Place, Report, fingerprint};
+use super::fingerprint::fingerprints;
+use super::{Place, Report};
 use crate::check::{Age, Finding, Severity};
+use crate::log::escape;
 
 /// Workflow commands, one a line:
 /// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>.
@@ -44,7 +46,8 @@ fn with_hint(finding: &Finding) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let encoded = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    escape(&encoded).into_owned()
 }
 
 fn property(text: &str) -> String {
@@ -53,12 +56,12 @@ fn property(text: &str) -> String {
 
 /// A Code Quality report: <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>.
 pub(super) fn gitlab(report: &Report, place: &Place<'_>) -> Json {
-    let one = |(finding, age): (&Finding, Age)| {
+    let one = |((finding, age), fingerprint): ((&Finding, Age), String)| {
         let path = place.path(finding);
         json!({
             "description": with_hint(finding),
             "check_name": finding.issue.code.name(),
-            "fingerprint": fingerprint(&path, finding),
+            "fingerprint": fingerprint,
             "severity": match finding.severity {
                 severity if age.excuses(severity) => "info",
                 Severity::Warning => "minor",
@@ -68,5 +71,5 @@ pub(super) fn gitlab(report: &Report, place: &Place<'_>) -> Json {
             "location": {"path": path, "lines": {"begin": finding.issue.line.max(1)}},
         })
     };
-    Json::Array(report.aged().map(one).collect())
+    Json::Array(report.aged().zip(fingerprints(report, place)).map(one).collect())
 }

@@ -3,7 +3,9 @@
 //! A renderer gets the report and a way to read a line of a file; it writes nothing itself.
 
 mod annotations;
+mod fingerprint;
 mod sarif;
+mod source;
 mod text;
 mod xml;
 
@@ -83,6 +85,8 @@ impl Format {
 pub struct Place<'a> {
     /// The folder below the top of the repository from which paths are seen; the top is empty.
     pub seen_from: &'a BStr,
+    /// What the reader calls that folder, in front of paths below it; empty if it is where the reader is.
+    pub named: &'a BStr,
     /// The bytes of a file, for the line a finding is about.
     pub read: &'a dyn Fn(&BStr) -> Option<Vec<u8>>,
     /// How text looks.
@@ -91,6 +95,17 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     fn path(&self, finding: &Finding) -> String {
+        let path = self.below(finding);
+        let (mut named, mut rest) = (self.named.as_bstr(), path.as_str());
+        // What leads out of the folder leaves its name.
+        while let Some(outer) = rest.strip_prefix("../").filter(|_| !named.is_empty()) {
+            rest = outer;
+            named = named.rfind_byte(b'/').map_or("".into(), |at| named[..at].as_bstr());
+        }
+        if named.is_empty() { rest.to_owned() } else { format!("{named}/{rest}") }
+    }
+
+    fn below(&self, finding: &Finding) -> String {
         let mut path = finding.path.as_slice();
         if self.seen_from.is_empty() {
             return path.as_bstr().to_string();
@@ -151,16 +166,6 @@ fn ours(report: &Report, place: &Place<'_>) -> Json {
         "findings": report.aged().map(finding).collect::<Vec<_>>(),
         "verdict": report.verdict.name(),
     })
-}
-
-/// What stays the same of a finding when lines move: for those who tell old findings from new ones.
-fn fingerprint(path: &str, finding: &Finding) -> String {
-    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
-    for part in [finding.issue.code.name(), path, &finding.issue.message] {
-        hasher.update(part.as_bytes());
-        hasher.update(&[0]);
-    }
-    hasher.try_finalize().map(|sum| sum.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Place, Report, fingerprint};
+use super::fingerprint::fingerprints;
+use super::{Place, Report};
 use crate::check::{Age, Code, Finding, Severity};
 
 fn level(severity: Severity) -> &'static str {
@@ -20,6 +21,8 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> Json {
             "defaultConfiguration": {"level": level(code.severity())},
         })
     };
+    let aged = report.aged().zip(fingerprints(report, place));
+    let results = aged.map(|((finding, age), print)| result(finding, age, &print, place));
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -31,12 +34,12 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> Json {
                 "rules": Code::ALL.iter().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
-            "results": report.aged().map(|(finding, age)| result(finding, age, place)).collect::<Vec<_>>(),
+            "results": results.collect::<Vec<_>>(),
         }],
     })
 }
 
-fn result(finding: &Finding, age: Age, place: &Place<'_>) -> Json {
+fn result(finding: &Finding, age: Age, fingerprint: &str, place: &Place<'_>) -> Json {
     let issue = &finding.issue;
     let path = place.path(finding);
     let mut location = json!({"artifactLocation": {"uri": uri(&path)}});
@@ -56,7 +59,7 @@ fn result(finding: &Finding, age: Age, place: &Place<'_>) -> Json {
         "level": level(finding.severity),
         "message": {"text": text},
         "locations": [{"physicalLocation": location}],
-        "partialFingerprints": {"dagsync/v1": fingerprint(&path, finding)},
+        "partialFingerprints": {"dagsync/v1": fingerprint},
     });
     match age {
         Age::Alone => {}

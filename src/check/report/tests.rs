@@ -26,7 +26,7 @@ fn report() -> Report {
 
 fn written(report: &Report, format: Format, style: Style) -> String {
     let read = |path: &BStr| (path == "dags/etl.py").then(|| SOURCE.as_bytes().to_vec());
-    render(report, format, &Place { seen_from: "".into(), read: &read, style })
+    render(report, format, &Place { seen_from: "".into(), named: "".into(), read: &read, style })
 }
 
 fn json(format: Format) -> Json {
@@ -103,13 +103,17 @@ fn text_shows_the_place_the_line_the_column_and_the_hint() {
 fn paths_are_as_seen_from_the_folder_that_was_named() {
     let seen = |from: &str, path: &str| {
         let finding = Finding::new(path, Issue::of_file(Code::CaseClash, ""));
-        Place { seen_from: from.into(), read: &|_| None, style: Style::Plain }.path(&finding)
+        let place = |named: &str| {
+            Place { seen_from: from.into(), named: named.into(), read: &|_| None, style: Style::Plain }
+                .path(&finding)
+        };
+        (place(""), place("x/y"))
     };
-    assert_eq!(seen("", "a/b.py"), "a/b.py");
-    assert_eq!(seen("a", "a/b.py"), "b.py");
-    assert_eq!(seen("a/b", "a/c.py"), "../c.py");
-    assert_eq!(seen("a/b", "x/b/c.py"), "../../x/b/c.py");
-    assert_eq!(seen("a", "ab/c.py"), "../ab/c.py");
+    assert_eq!(seen("", "a/b.py"), ("a/b.py".into(), "x/y/a/b.py".into()));
+    assert_eq!(seen("a", "a/b.py"), ("b.py".into(), "x/y/b.py".into()));
+    assert_eq!(seen("a/b", "a/c.py"), ("../c.py".into(), "x/c.py".into()));
+    assert_eq!(seen("a/b", "x/b/c.py"), ("../../x/b/c.py".into(), "x/b/c.py".into()));
+    assert_eq!(seen("a", "ab/c.py"), ("../ab/c.py".into(), "x/ab/c.py".into()));
 }
 
 #[test]
@@ -136,7 +140,11 @@ fn a_long_line_is_shown_round_the_column() {
     long.findings = vec![Finding::new("dags/etl.py", Issue::at(1, 5_001, Code::PythonSyntax, "there"))];
     let source = format!("{}!{}", "x".repeat(5_000), "y".repeat(5_000));
     let read = |_: &BStr| Some(source.clone().into_bytes());
-    let text = render(&long, Format::Text, &Place { seen_from: "".into(), read: &read, style: Style::Plain });
+    let text = render(
+        &long,
+        Format::Text,
+        &Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain },
+    );
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.iter().all(|line| line.chars().count() < 200), "{text}");
     let caret = lines[2].chars().position(|c| c == '^').expect("a caret");
@@ -201,13 +209,48 @@ fn code_quality_has_fingerprints_that_survive_moved_lines() {
     let first = json(Format::Gitlab);
     let mut moved = report();
     moved.findings.iter_mut().for_each(|finding| finding.issue.line += 7);
-    let second: Json = serde_json::from_str(&written(&moved, Format::Gitlab, Style::Plain)).expect("JSON");
+    let lower = ["\n".repeat(7), SOURCE.to_owned()].concat();
+    let read = |path: &BStr| (path == "dags/etl.py").then(|| lower.clone().into_bytes());
+    let text = render(
+        &moved,
+        Format::Gitlab,
+        &Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain },
+    );
+    let second: Json = serde_json::from_str(&text).expect("JSON");
     let prints = |json: &Json| -> Vec<String> {
         json.as_array().expect("a list").iter().map(|it| it["fingerprint"].to_string()).collect()
     };
     assert_eq!(prints(&first), prints(&second));
     assert_eq!(prints(&first).iter().collect::<std::collections::HashSet<_>>().len(), 3);
     assert_eq!(first[0]["location"]["lines"]["begin"], 1);
+}
+
+#[test]
+fn a_mistake_made_again_elsewhere_in_the_file_is_another_one() {
+    let syntax = |line| Finding::new("a.py", Issue::at(line, 1, Code::PythonSyntax, "invalid syntax"));
+    let prints = |source: &'static str, lines: &[u32]| -> Vec<String> {
+        let report =
+            Report { findings: lines.iter().map(|line| syntax(*line)).collect(), ages: None, ..report() };
+        let read = |_: &BStr| Some(source.as_bytes().to_vec());
+        let place = Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain };
+        let json: Json = serde_json::from_str(&render(&report, Format::Gitlab, &place)).expect("JSON");
+        json.as_array().expect("a list").iter().map(|it| it["fingerprint"].to_string()).collect()
+    };
+    let before = prints("x = = 1\n", &[1]);
+    let after = prints("x = 1\ny = = 1\nz = = 1\n  z = = 1\n", &[2, 3, 4]);
+    let all: std::collections::HashSet<&String> = before.iter().chain(&after).collect();
+    assert_eq!(all.len(), 4, "{before:?} {after:?}");
+    assert_eq!(prints("a\nb\n\tx = = 1\n", &[3]), before, "it moved");
+}
+
+#[test]
+fn a_name_of_the_repository_is_no_command_and_no_colour() {
+    let mut report = report();
+    report.findings[1].path = "x\n::error::y\u{1b}[31m.py".into();
+    report.findings[1].issue.message = "\u{1b}[2J".into();
+    let text = written(&report, Format::Github, Style::Plain);
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!text.contains('\u{1b}') && text.contains("%0A%3A%3Aerror"), "{text}");
 }
 
 #[test]

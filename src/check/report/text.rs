@@ -1,10 +1,8 @@
 //! For people: one finding after the other, as a good compiler shows them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use gix::bstr::{BString, ByteSlice as _};
-
+use super::source::Source;
 use super::{Place, Report};
 use crate::check::verdict::Verdict;
 use crate::check::{Finding, Severity, age};
@@ -43,8 +41,7 @@ impl Style {
 
 pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
     let mut out = String::new();
-    // Each file is read once, whatever is wrong in it, and only those with a finding at a line.
-    let mut files: BTreeMap<&BString, Option<Vec<u8>>> = BTreeMap::new();
+    let mut source = Source::new(place);
     for (finding, age) in report.aged() {
         let (issue, style) = (&finding.issue, place.style);
         let mut at = escape(&place.path(finding)).into_owned();
@@ -54,11 +51,8 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
         let code = style.paint("2", &format!("[{}]", issue.code));
         let severity = format!("{}{}", age.adjective(), style.severity(finding.severity));
         let _ = writeln!(out, "{}: {severity}: {} {code}", style.paint("1", &at), escape(&issue.message));
-        if issue.line > 0 {
-            let text = files.entry(&finding.path).or_insert_with(|| (place.read)(finding.path.as_bstr()));
-            if let Some(line) = text.as_deref().and_then(|text| line_of(text, issue.line)) {
-                out += &excerpt(&line, finding, style);
-            }
+        if let Some(line) = source.line(finding) {
+            out += &excerpt(&line, finding, style);
         }
         if let Some(hint) = &issue.hint {
             let _ = writeln!(out, "  {} {}", style.paint("1;36", "hint:"), escape(hint));
@@ -69,14 +63,6 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
     }
     out += &summary(report, place.style);
     out
-}
-
-/// A line of a file, 1-based, as Python counts them.
-fn line_of(text: &[u8], number: u32) -> Option<String> {
-    let text = text.to_str_lossy();
-    let unified = text.replace("\r\n", "\n").replace('\r', "\n");
-    let line = unified.split('\n').nth(number as usize - 1)?;
-    Some(line.to_owned())
 }
 
 /// The line, and a caret under the column. Of a long line the part round the column.

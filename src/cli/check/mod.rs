@@ -22,6 +22,7 @@ use crate::check::target::{Airflow, IgnoreSyntax, Python};
 use crate::check::{Checker, Looking, Published, Revision, Settings, Snapshot, Target};
 use crate::config::{Errors, Problem, Surroundings};
 use crate::git::worktree::WorkTree;
+use crate::log::escape;
 use crate::path::absolute;
 use crate::tree::{CheckoutConfig, Limits};
 
@@ -30,6 +31,8 @@ use crate::tree::{CheckoutConfig, Limits};
 pub struct CheckArgs {
     /// The DAGs folder. Absolute.
     pub folder: PathBuf,
+    /// What it is called from where the command runs: empty if it is that folder, or not below it.
+    pub named: BString,
     /// Another place than the folder: a revision of a remote.
     pub remote: Option<Box<Remote>>,
     /// What errors are compared with: a folder, or a revision of the repository.
@@ -68,8 +71,11 @@ pub(super) fn args(matches: &ArgMatches, around: &Surroundings, errors: &mut Err
         _ => {}
     }
     target.safe_mode = !matches.get_flag("no-safe-mode");
+    let folder = absolute(Path::new(text("folder").unwrap_or(".")), &around.cwd);
+    let named = folder.strip_prefix(&around.cwd).map(|path| path.as_os_str().as_bytes().into());
     CheckArgs {
-        folder: absolute(Path::new(text("folder").unwrap_or(".")), &around.cwd),
+        named: named.unwrap_or_default(),
+        folder,
         remote: remote::args(matches, around, errors).map(Box::new),
         against: text("against").map(str::to_owned),
         untracked: matches.get_flag("untracked"),
@@ -141,13 +147,14 @@ fn answer(args: &CheckArgs, snapshot: &dyn Snapshot, against: Option<&Compare<'_
         }
     };
     // Paths as the host of the repository shows them, but as they were given for whoever reads text.
-    let seen_from = match args.format {
-        Format::Text | Format::Json => snapshot.folder(),
-        _ => BStr::new(""),
+    let (seen_from, named) = match args.format {
+        Format::Text if args.remote.is_none() => (snapshot.folder(), args.named.as_bstr()),
+        Format::Text | Format::Json => (snapshot.folder(), BStr::new("")),
+        _ => (BStr::new(""), BStr::new("")),
     };
     let read = |path: &BStr| snapshot.read(snapshot.find(path)?).ok();
     let style = if std::io::stdout().is_terminal() { args.style } else { Style::Plain };
-    let text = report::render(&report, args.format, &Place { seen_from, read: &read, style });
+    let text = report::render(&report, args.format, &Place { seen_from, named, read: &read, style });
     print(text.as_bytes())?;
     let held = match against {
         Some(_) => report.verdict.name() == "reject",
@@ -156,12 +163,15 @@ fn answer(args: &CheckArgs, snapshot: &dyn Snapshot, against: Option<&Compare<'_
     Ok(u8::from(held))
 }
 
-/// The files that Airflow loads, one path a line.
+/// The files that Airflow loads, one path a line: of a name that would be more than that, the characters are escaped.
 fn list(checker: &mut Checker, snapshot: &dyn Snapshot) -> anyhow::Result<u8> {
     let looked = checker.look(snapshot, None)?;
     let mut lines = Vec::new();
     for path in looked.loaded() {
-        lines.extend_from_slice(path);
+        for chunk in path.utf8_chunks() {
+            lines.extend_from_slice(escape(chunk.valid()).as_bytes());
+            lines.extend_from_slice(chunk.invalid());
+        }
         lines.push(b'\n');
     }
     print(&lines)?;
