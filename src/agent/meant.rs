@@ -63,7 +63,7 @@ impl Pass<'_> {
         before: ObjectId,
     ) -> Result<Option<BString>, Broken> {
         let (said, is_cut) = self.message_among(objects, commit, before);
-        if said.is_some() || !is_cut || self.source.config.depth.is_none() {
+        if said.is_some() || !is_cut || !self.has_little_history() {
             return Ok(said);
         }
         // With little history the commits between are not here. That is asked for once: what is held back is remembered.
@@ -74,13 +74,13 @@ impl Pass<'_> {
     /// Whether `commit` is in the history of `from`, with so much more of it fetched as it takes to know. That of `commit` comes first: of
     /// nearly every push it has `from`, and then nothing else is asked for.
     pub(super) fn is_older(&mut self, commit: ObjectId, from: ObjectId) -> Result<bool, Broken> {
-        if self.source.config.depth.is_none() || commit.kind() != from.kind() {
+        if !self.has_little_history() || commit.kind() != from.kind() {
             return Ok(false);
         }
         for of in [commit, from] {
             let store = &self.source.store;
             let mut objects = store.objects().map_err(broken(Stage::Check))?;
-            if Reached::from(of, &BTreeSet::new(), WINDOW.get() as usize, store, &objects).is_cut {
+            if Reached::from(of, &BTreeSet::new(), HISTORY, store, &objects).is_cut {
                 let haves: Vec<ObjectId> =
                     [commit, from].into_iter().filter(|id| objects.exists(id)).collect();
                 match self.deepen(of, &haves) {
@@ -106,7 +106,12 @@ impl Pass<'_> {
         Ok(false)
     }
 
-    /// Fetches some history of a commit, whatever `--depth` is.
+    /// Whether there may be more history within what is looked at than is fetched with each commit.
+    fn has_little_history(&self) -> bool {
+        self.source.config.depth.is_some_and(|depth| depth < WINDOW)
+    }
+
+    /// Fetches some history of a commit: more than `--depth` says.
     fn deepen(&mut self, commit: ObjectId, haves: &[ObjectId]) -> Result<Objects, git::Error> {
         let source = &mut *self.source;
         let fetched = source.remote.fetch(&source.store, &[commit], haves, Some(WINDOW))?;

@@ -139,7 +139,16 @@ impl Pass<'_> {
         self.settle_link()?;
         self.source.leftovers |= !self.source.look_for_damage();
         let Some(held) = self.held(&target) else {
-            let outcome = self.aim(&target)?;
+            let outcome = match self.aim(&target) {
+                // Nor does anybody know how long the newest one cannot be written.
+                Err(failure) if failure.is_of_the_revision && self.source.live().is_none() => {
+                    if let Some(published) = self.instead(&target) {
+                        self.aim(&published)?;
+                    }
+                    return Err(failure);
+                }
+                aimed => aimed?,
+            };
             // What readers have may have lost its metadata with the object store: it is built again at once, as nobody knows
             // how long this one is held back.
             if let Outcome::Rejected(_) = outcome
