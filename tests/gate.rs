@@ -1,53 +1,20 @@
 //! What is published of a stream of good and bad commits, by the binary.
 
+mod gated;
 mod support;
 mod synced;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use gated::{broken, dag, holds, once, world};
 use rustix::process::Signal;
-use support::GitServer;
-use support::agent::{Agent, Finished};
+use support::agent::Agent;
 use support::observe::{address, metrics, ready, sample, wait_for_passes};
 use support::wait::{PATIENCE, wait_until};
-use synced::{Synced, succeeds};
-
-/// A DAG file that Airflow would load.
-fn dag(id: &str) -> String {
-    format!("from airflow.sdk import DAG\n\nwith DAG({id:?}):\n    pass\n")
-}
-
-/// One that it could not.
-fn broken(id: &str) -> String {
-    format!("from airflow.sdk import DAG\n\nwith DAG({id:?})\n    pass\n")
-}
-
-/// A root with one good DAG published.
-fn world() -> Synced {
-    let world = Synced::empty();
-    world.repo.commit(&[("one.py", &dag("one")), ("two.py", &dag("two"))]);
-    once(&world, &[]);
-    world.shows(&world.repo.head());
-    world
-}
-
-/// One pass with the gate, which has to succeed; `args` may say otherwise.
-#[track_caller]
-fn once(world: &Synced, args: &[&str]) -> Finished {
-    world.once(&[&["--check=gate"], args].concat())
-}
-
-/// One pass that holds the head back; what it said.
-#[track_caller]
-fn holds(world: &Synced, args: &[&str]) -> String {
-    let before = world.seen();
-    let finished = once(world, args);
-    assert_eq!(world.seen(), before, "what is published stays");
-    assert!(finished.stderr.contains("held back: "), "{}", finished.stderr);
-    finished.stderr
-}
+use synced::Synced;
 
 #[test]
 fn a_new_error_is_held_back_and_its_mending_is_published() {
@@ -306,43 +273,6 @@ fn a_store_that_is_gone_is_told_as_that_and_not_as_a_tree_that_is_gone() {
 }
 
 #[test]
-fn a_branch_that_moves_backward_is_blocked_warned_of_or_followed() {
-    for depth in ["--depth=0", "--depth=1"] {
-        let world = world();
-        let first = world.repo.head();
-        world.repo.commit(&[("three.py", &dag("three"))]);
-        once(&world, &[depth]);
-        world.repo.reset(&first);
-        let said = holds(&world, &[depth, "--on-rewind=block"]);
-        assert!(said.contains("moved backward"), "{said}");
-        let warned = once(&world, &[depth]);
-        assert!(warned.stderr.contains("moved backward"), "{}", warned.stderr);
-        world.shows(&first);
-    }
-}
-
-#[test]
-fn going_back_by_another_ref_is_meant() {
-    let world = world();
-    let first = world.repo.head();
-    world.repo.tag("v1");
-    world.repo.commit(&[("three.py", &dag("three"))]);
-    once(&world, &["--on-rewind=block"]);
-    let said = once(&world, &["--on-rewind=block", "--ref=v1"]);
-    assert!(!said.stderr.contains("backward"), "{}", said.stderr);
-    world.shows(&first);
-}
-
-/// What an agent without a past publishes of the upstream as it is now.
-fn fresh(world: &Synced) -> Option<String> {
-    let root = world.path("fresh");
-    let _ = fs::remove_dir_all(&root);
-    let finished = world.launch().set("root", &root).args(["--one-time", "--check=gate"]).run(synced::RUN);
-    assert!(root.exists(), "{}", finished.stderr);
-    support::agent::published(&root, "repo")
-}
-
-#[test]
 fn a_tree_is_kept_whole_while_the_tip_is_held_although_our_memory_was_lost() {
     let world = world();
     let good = world.repo.head();
@@ -357,45 +287,44 @@ fn a_tree_is_kept_whole_while_the_tip_is_held_although_our_memory_was_lost() {
 }
 
 #[test]
-fn a_fresh_pod_serves_what_the_others_serve() {
+fn a_branch_that_goes_to_and_fro_between_what_is_held_back_is_looked_at_once_each() {
     let world = world();
     let good = world.repo.head();
-    for round in 0..3 {
-        world.repo.commit(&[("one.py", &format!("{}# {round}\n", broken("one")))]);
-        holds(&world, &[]);
-        assert_eq!(fresh(&world).as_deref(), Some(good.as_str()));
+    let error_file = world.path("error.json");
+    let args = ["--check=gate", "--http-bind=127.0.0.1:0", "--max-failures=0"];
+    let agent = world.launch().args(args).set("error-file", &error_file).start();
+    let at = address(&agent);
+    let told = |commit: &str| {
+        let says = || fs::read_to_string(&error_file).is_ok_and(|text| text.contains(commit));
+        wait_until(PATIENCE, "the error file", says);
+    };
+    let one = world.repo.commit(&[("one.py", &broken("one"))]);
+    told(&one);
+    let two = world.repo.amend(&[("one.py", &dag("one")), ("two.py", &broken("two"))]);
+    told(&two);
+    for commit in [&one, &two, &one] {
+        world.repo.reset(commit);
+        told(commit);
     }
-    // Nobody else's work waits for the one who broke something.
-    world.repo.commit(&[("three.py", &dag("three"))]);
-    holds(&world, &[]);
-    assert_eq!(fresh(&world).as_deref(), Some(good.as_str()));
-    let mended = world.repo.commit(&[("one.py", &dag("one"))]);
-    once(&world, &[]);
-    world.shows(&mended);
-    assert_eq!(fresh(&world).as_deref(), Some(mended.as_str()));
-}
-
-#[test]
-fn a_repository_that_was_never_clean_is_published_all_the_same_but_never_what_stops_airflow() {
-    let world = Synced::empty();
-    let first = world.repo.commit(&[("one.py", &broken("one"))]);
-    assert_eq!(fresh(&world).as_deref(), Some(first.as_str()));
-    once(&world, &[]);
-    let more = world.repo.commit(&[("two.py", &dag("two"))]);
-    once(&world, &[]);
-    world.shows(&more);
-    assert_eq!(fresh(&world).as_deref(), Some(more.as_str()));
-    world.repo.commit(&[("two.py", &broken("two"))]);
-    holds(&world, &[]);
-    assert_eq!(fresh(&world).as_deref(), Some(more.as_str()));
-    // And where there never was anything else: nothing.
-    let fatal = Synced::empty();
-    fatal.repo.write(".airflowignore", b"\xff\n");
-    fatal.repo.commit(&[("one.py", &dag("one"))]);
-    let finished = fatal.launch().args(["--one-time", "--check=gate"]).run(synced::RUN);
-    assert!(finished.stderr.contains("ignore-encoding"), "{}", finished.stderr);
-    assert_eq!(fatal.published(), None);
-    assert_eq!(finished.status.code(), Some(1), "what somebody waits for is not there");
+    let counted = |agent: SocketAddr| {
+        sample(agent, r#"dagsync_revisions_rejected_total{reason="error",source="repo"}"#)
+    };
+    assert_eq!(counted(at), Some(2.0));
+    // What was found is told of each of them as well.
+    let page = metrics(at);
+    assert!(page.contains(r#"dagsync_findings{code="python-syntax""#), "{page}");
+    // Also by the next process, and until something else is published.
+    drop(agent);
+    world.repo.reset(&two);
+    let agent = world.launch().args(args).set("error-file", &error_file).start();
+    agent.wait_for_text("still held back", PATIENCE);
+    assert_eq!(counted(address(&agent)), None);
+    world.shows(&good);
+    world.repo.reset(&good);
+    let more = world.repo.commit(&[("three.py", &dag("three"))]);
+    agent.wait_published(&world.root, "repo", &more);
+    world.repo.reset(&one);
+    wait_until(PATIENCE, "another look", || counted(address(&agent)) == Some(1.0));
 }
 
 #[test]
@@ -430,31 +359,6 @@ fn a_folder_that_is_not_there_is_told() {
     world.repo.commit(&[("flows/one.py", &dag("one"))]);
     let said = holds(&world, &["--check-folder=dags"]);
     assert!(said.contains("there is no folder `dags`") && said.contains("1 of 1 DAG files"), "{said}");
-}
-
-#[test]
-fn a_fresh_pod_fetches_what_it_plays_back_at_once_and_only_what_it_needs() {
-    let world = world();
-    let server = GitServer::plain(world.dir.path());
-    let fetches = |args: &[&str]| {
-        let root = world.path("fresh");
-        let _ = fs::remove_dir_all(&root);
-        server.forget_requests();
-        let launch = world.launch_from(server.url("upstream/.git")).set("root", &root).args(["--one-time"]);
-        succeeds(&launch.args(args));
-        let requests = server.requests();
-        let posts = requests.iter().filter(|request| request.method == "POST");
-        (posts.count(), support::agent::published(&root, "repo"))
-    };
-    let (plain, _) = fetches(&[]);
-    for (files, shown) in [(dag("one"), true), (broken("one"), false)] {
-        let before = world.published();
-        let head = world.repo.commit(&[("one.py", &format!("{files}# again\n"))]);
-        let (posts, published) = fetches(&["--check=gate"]);
-        assert_eq!(published, if shown { Some(head) } else { before });
-        assert_eq!(posts, plain, "one fetch, whether something is held back or not");
-        once(&world, &[]);
-    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Step<'_> {
     fn held(&self) -> Option<(&'static str, &'static str)> {
         match self.row.expect {
             Expect::Held(because, says) => Some((because, says)),
-            Expect::Published | Expect::Same => None,
+            Expect::Published | Expect::Fails(_) | Expect::Same => None,
         }
     }
 
@@ -66,6 +66,10 @@ impl Step<'_> {
     /// What the error file says.
     fn tells(&self, kind: &str, pod: &Pod) {
         let error = pod.error();
+        if let Expect::Fails(says) = self.row.expect {
+            let is_told = error.as_ref().is_some_and(|error| error.contains(says));
+            return self.is(kind, "the error file", &is_told, &true);
+        }
         let is_right = match (self.held(), &error) {
             (Some((_, says)), Some(error)) => error.contains(self.tip) && error.contains(says),
             (held, error) => held.is_none() && error.is_none(),
@@ -79,7 +83,8 @@ impl Step<'_> {
     fn once(&self, kind: &str, pod: &Pod, expected: &Seen) {
         let finished = pod.once();
         self.shows(kind, pod, expected);
-        self.is(kind, "the exit code", &finished.status.code(), &Some(i32::from(expected.is_none())));
+        let fails = expected.is_none() || matches!(self.row.expect, Expect::Fails(_));
+        self.is(kind, "the exit code", &finished.status.code(), &Some(i32::from(fails)));
     }
 }
 
@@ -93,7 +98,7 @@ struct Follower {
 
 impl Follower {
     fn start(pod: Pod) -> Follower {
-        let agent = pod.launch().args(["--http-bind=127.0.0.1:0", "--max-failures=0"]).start();
+        let agent = pod.launch().args(["--http-bind=127.0.0.1:0", "--max-failures=-1"]).start();
         let at = address(&agent);
         Follower { pod, agent, at, rejected: BTreeMap::new() }
     }
@@ -209,6 +214,7 @@ fn every_pod_publishes_what_the_policy_says_of_each_push() {
         };
         let because = match row.expect {
             Expect::Held(because, _) => Err(because),
+            Expect::Fails(_) => Err("unfit"),
             Expect::Published | Expect::Same => Ok(()),
         };
         assert_eq!(says, because, "{}: the table and the model", row.what);

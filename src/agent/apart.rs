@@ -29,7 +29,6 @@ use crate::hooks;
 use crate::metrics::{Metrics, Stage};
 use crate::publish::state::{Held, State};
 use crate::publish::{self, Layout};
-use crate::tree::attributes::Converter;
 use crate::tree::recycle::Looked;
 
 /// A source in a folder of its own.
@@ -249,9 +248,7 @@ fn judge(
     (commit, root): (ObjectId, ObjectId),
     live: Option<&Live>,
 ) -> Result<Next, Broken> {
-    let listing = pass.list(objects, root, None, &Looked::default())?;
-    let converter =
-        Converter::new(&listing, objects, pass.source.config.checkout).map_err(broken_tree(Stage::Check))?;
+    let (listing, converter) = pass.list(objects, root, None, &Looked::default())?;
     let files = (&listing, converter.as_ref());
     let held = pass.check(objects, commit, target, files, live)?;
     if pass.source.config.check.policy == Policy::Off

@@ -21,6 +21,8 @@ pub struct Failure {
     pub remedy: Remedy,
     /// Whether the volume was too small.
     pub(super) asks_for_room: bool,
+    /// Whether the newest revision is to blame, and another commit is what helps.
+    pub(super) is_of_the_revision: bool,
 }
 
 impl Failure {
@@ -34,7 +36,8 @@ impl Failure {
     /// The same in words of one's own.
     pub fn new(stage: Stage, message: &str, hint: Option<&str>, remedy: Remedy) -> Self {
         let hint = hint.map(|hint| escape(hint).into_owned());
-        Failure { stage, message: escape(message).into_owned(), hint, remedy, asks_for_room: false }
+        let message = escape(message).into_owned();
+        Failure { stage, message, hint, remedy, asks_for_room: false, is_of_the_revision: false }
     }
 
     /// The message with its hint, on one line.
@@ -55,6 +58,12 @@ pub(super) struct Broken {
 impl Broken {
     pub(super) fn new(stage: Stage, err: &dyn Advice) -> Self {
         Broken { failure: Failure::of(stage, err), damaged: false }
+    }
+
+    /// The same, of what is in a revision: it will not get better by itself.
+    pub(super) fn of_the_revision(mut self) -> Broken {
+        self.failure.is_of_the_revision = !self.damaged && self.failure.remedy == Remedy::Human;
+        self
     }
 }
 

@@ -51,7 +51,10 @@ impl Source {
             self.found.shown = about.map(str::to_owned);
         }
         // What was held back may be asked for again.
-        let last = self.state.held.as_ref().map(|held| held.commit.as_str());
-        self.found.of.retain(|commit, _| [about, published, last].contains(&Some(commit.as_str())));
+        let refused = &self.state.refused;
+        self.found.of.retain(|commit, _| {
+            [about, published].contains(&Some(commit.as_str()))
+                || refused.iter().any(|held| held.commit == *commit)
+        });
     }
 }

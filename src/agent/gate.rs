@@ -52,7 +52,8 @@ impl Pass<'_> {
         let on_rewind = self.source.config.check.on_rewind;
         let before = live.map(|live| live.commit).or_else(|| self.instead(target)?.commit);
         if on_rewind != OnRewind::Allow
-            && let Some(reason) = before.and_then(|before| self.rewind(objects, commit, target, before))
+            && let Some(before) = before
+            && let Some(reason) = self.rewind(objects, commit, target, before)?
         {
             if on_rewind == OnRewind::Block {
                 return Ok(Some(self.hold(commit, target, "rewind", &reason)));
@@ -117,7 +118,7 @@ impl Pass<'_> {
             at: seconds(SystemTime::now()),
         };
         let source = &mut *self.source;
-        source.state.held = Some(held.clone());
+        source.state.hold(held.clone());
         // What is not remembered is looked at once more.
         if let Err(err) = source.state.save(&source.lock, &source.layout) {
             source.leftovers = true;
@@ -127,30 +128,47 @@ impl Pass<'_> {
     }
 
     /// Whether the ref moved backward, in words: what is published now has the new commit in its history, as far as that is here,
-    /// or was published after it. Somebody who asks for another ref means it.
-    fn rewind(&self, objects: &Objects, commit: ObjectId, target: &Target, from: ObjectId) -> Option<String> {
-        let Source { state, store, .. } = &*self.source;
+    /// or was published after it. Who wants such a commit held gets more history fetched if there is too little. Somebody who asks for
+    /// another ref means it.
+    fn rewind(
+        &mut self,
+        objects: &Objects,
+        commit: ObjectId,
+        target: &Target,
+        from: ObjectId,
+    ) -> Result<Option<String>, Broken> {
+        let Source { state, store, config, .. } = &*self.source;
         if state.of(&from).is_none_or(|published| published.wanted != target.wanted) {
-            return None;
+            return Ok(None);
         }
         // The way nearly every push goes, looked for first: it is short.
         if store.is_ancestor(objects, &from, &commit, PUSHED) {
-            return None;
+            return Ok(None);
         }
         let name = commit.to_string();
-        let was_published = || state.retired.iter().any(|tree| tree.path.ends_with(&name));
-        let rewound = store.is_ancestor(objects, &commit, &from, HISTORY) || was_published();
-        rewound.then(|| {
+        let was_published = state.retired.iter().any(|tree| tree.path.ends_with(&name));
+        let rewound = was_published
+            || store.is_ancestor(objects, &commit, &from, HISTORY)
+            || (config.check.on_rewind == OnRewind::Block && self.is_older(commit, from)?);
+        Ok(rewound.then(|| {
             let reference = &target.reference;
             format!("`{reference}` moved backward, from {from} to {name}")
-        })
+        }))
     }
 
     /// What was held back, if that is what is wanted, and nothing has changed that would change the answer.
     pub(super) fn held(&self, target: &Target) -> Option<Held> {
-        let held = self.source.state.held.as_ref()?;
-        let same = target.commit.is_some_and(|commit| held.is(&commit));
-        (same && held.rules == self.rules_of_the_gate(target)).then(|| held.clone())
+        self.source.state.refusal(&target.commit?, &self.rules_of_the_gate(target)).cloned()
+    }
+
+    /// The ref shows what was held back before, perhaps with others in between: nobody is told once more.
+    pub(super) fn hold_again(&mut self, held: &Held) {
+        let source = &mut *self.source;
+        if source.state.held.as_ref() != Some(held) {
+            tracing::debug!(commit = held.commit, "held back as before: {}", held.reason);
+            source.state.hold(held.clone());
+            source.leftovers |= source.state.save(&source.lock, &source.layout).is_err();
+        }
     }
 
     /// What was published last, as what is wanted.

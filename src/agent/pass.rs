@@ -8,32 +8,28 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gix::bstr::ByteSlice as _;
 use gix::{ObjectId, oid};
 
-use super::failure::{Broken, Failure, broken, broken_tree, broken_write, failed, on_disk};
+use super::failure::{Broken, Failure, broken, broken_write, failed, on_disk};
 use super::own_check::Staged;
 use super::resolve::Target;
 use super::retire::Compaction;
 use super::source::{self, Live, Source};
 use crate::check::Finding;
 use crate::check::verdict::Verdict;
-use crate::config::Submodules;
 use crate::deadline::Deadline;
 use crate::disk::{self, Point};
-use crate::error::Remedy;
 use crate::git;
 use crate::git::diff::Changes;
-use crate::git::known::{Known, Remembering};
+use crate::git::known::Known;
 use crate::git::store::Objects;
 use crate::hooks::Publication;
 use crate::metrics::Stage;
 use crate::publish::state::{Held, Passed, Published, Retired, seconds};
 use crate::publish::{AtLink, link, retain};
+use crate::tree::Listing;
 use crate::tree::attributes::Converter;
 use crate::tree::recycle::{Done, Help, Job, Looked};
-use crate::tree::write;
-use crate::tree::{self, Earlier, Listing};
 
 /// How a pass ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +135,16 @@ impl Pass<'_> {
         self.settle_link()?;
         self.source.leftovers |= !self.source.look_for_damage();
         let Some(held) = self.held(&target) else {
-            let outcome = self.aim(&target)?;
+            let outcome = match self.aim(&target) {
+                // Nor does anybody know how long the newest one cannot be written.
+                Err(failure) if failure.is_of_the_revision && self.source.live().is_none() => {
+                    if let Some(published) = self.instead(&target) {
+                        self.aim(&published)?;
+                    }
+                    return Err(failure);
+                }
+                aimed => aimed?,
+            };
             // What readers have may have lost its metadata with the object store: it is built again at once, as nobody knows
             // how long this one is held back.
             if let Outcome::Rejected(_) = outcome
@@ -150,6 +155,7 @@ impl Pass<'_> {
             }
             return Ok(outcome);
         };
+        self.hold_again(&held);
         // Until something else is wanted, what should be published is what is.
         let outcome = match self.instead(&target) {
             Some(published) => self.aim(&published)?,
@@ -253,10 +259,14 @@ impl Pass<'_> {
             return Ok(Outcome::Unchanged);
         }
         let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
-        let listing = self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked))?;
-        let converter = Converter::new(&listing, &objects, self.source.config.checkout)
-            .map_err(broken_tree(Stage::Check))?;
         let is_first = self.is_first(target);
+        let (listing, converter) =
+            match self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked)) {
+                Err(unfit) if is_first && unfit.failure.is_of_the_revision => {
+                    return Err(self.serve_an_older_one(target, commit, unfit));
+                }
+                listed => listed?,
+            };
         let held = self.time(Stage::Check, |pass| {
             pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
         })?;
@@ -298,41 +308,6 @@ impl Pass<'_> {
             took: self.took.clone(),
             held: None,
         })))
-    }
-
-    /// **check**, first half: what is in the tree, within bounds. Reads objects only.
-    pub(super) fn list(
-        &mut self,
-        objects: &Objects,
-        root: ObjectId,
-        live: Option<&Live>,
-        looked: &Looked,
-    ) -> Result<Listing, Broken> {
-        let known = std::mem::take(&mut self.known);
-        let source = &*self.source;
-        let (limits, policy) = (&source.config.limits, source.tree_policy());
-        let manifest = live.and_then(|live| looked.manifest_of_current(&source.vouched(&live.commit)?));
-        let before = live.and_then(|live| source.store.peel_to_commit(objects, &live.commit, "").ok());
-        let earlier = manifest.zip(before.as_ref()).map(|(manifest, (_, root))| Earlier { root, manifest });
-        let objects = &Remembering { known: &known, objects };
-        let walked = tree::walk_after(earlier, objects, &root, limits, &policy, self.deadline.interrupt());
-        let listing = walked.map_err(|err| match (err, self.deadline.check()) {
-            (tree::Error::Interrupted, Err(expired)) => {
-                Broken::new(Stage::Check, &write::Error::Expired(expired))
-            }
-            (err, _) => broken_tree(Stage::Check)(err),
-        })?;
-        if listing.has_submodules() && source.config.submodules != Submodules::Off {
-            let path = listing.entries().find(|entry| entry.kind == tree::Kind::Submodule);
-            let path = path.map(|entry| entry.path.to_str_lossy().into_owned()).unwrap_or_default();
-            return Err(Broken::from(Failure::new(
-                Stage::Check,
-                &format!("the revision has a submodule at `{path}`, which is not supported yet"),
-                Some("`--submodules=off` publishes it with that folder empty"),
-                Remedy::Human,
-            )));
-        }
-        Ok(listing)
     }
 
     /// **stage**: the tree's files, under a private name, from an expired tree if there is one; its index; its final name,

@@ -8,9 +8,10 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use gix::ObjectId;
+use gix::bstr::{BStr, ByteSlice as _};
 
 use super::failure::{Broken, Failure, broken};
-use super::pass::{Outcome, Pass};
+use super::pass::{self, Outcome, Pass};
 use super::resolve::Target;
 use crate::check::report::Report;
 use crate::check::verdict::{Policy, Verdict};
@@ -38,6 +39,11 @@ pub(super) struct Played {
     tip: Option<Report>,
 }
 
+/// Whether a file says what others are: one line may hide every DAG, or make of it what Airflow does not take for Python.
+fn rules_others(name: &[u8]) -> bool {
+    matches!(name, b".airflowignore" | b".gitattributes")
+}
+
 impl Pass<'_> {
     /// Whether nobody has anything yet, so that the newest revision takes the place of none.
     pub(super) fn is_first(&self, target: &Target) -> bool {
@@ -46,9 +52,14 @@ impl Pass<'_> {
 
     /// How much history is asked for: at a first start so much as may be played back.
     pub(super) fn depth_to_fetch(&self, target: &Target) -> Option<NonZeroU32> {
-        let config = &self.source.config;
-        let plays = config.check.policy != Policy::Off || config.check.own.is_some();
-        config.depth.map(|depth| if plays && self.is_first(target) { depth.max(WINDOW) } else { depth })
+        let plays = self.plays() && self.is_first(target);
+        self.source.config.depth.map(|depth| if plays { depth.max(WINDOW) } else { depth })
+    }
+
+    /// Whether anybody minds what is published.
+    fn plays(&self) -> bool {
+        let settings = &self.source.config.check;
+        settings.policy != Policy::Off || settings.own.is_some()
     }
 
     /// **check** of the newest revision where nothing is published. `None` means that it may be.
@@ -73,7 +84,7 @@ impl Pass<'_> {
         }
         self.played.insert((tip, None), Some(report.verdict.clone()));
         let mut stands = Some(tip);
-        if report.verdict != Verdict::Pass || !self.nothing_went(objects, tip, report.dag_files) {
+        if report.verdict != Verdict::Pass || !self.nothing_went(objects, tip, listing, report.dag_files) {
             let played = self.replay(tip, &BTreeSet::new())?;
             stands = played.stands;
             if stands != Some(tip) {
@@ -104,40 +115,65 @@ impl Pass<'_> {
         tip: ObjectId,
         held: Held,
     ) -> Result<Outcome, Broken> {
-        let mut refused: BTreeSet<ObjectId> = BTreeSet::from([tip]);
-        let mut outcome = Outcome::Rejected(held.clone());
-        for _ in 0..TRIES {
-            let played = self.time(Stage::Check, |pass| pass.replay(tip, &refused))?;
-            let Some(commit) = played.stands else { break };
-            tracing::warn!(tip = held.commit, "held back: {}", held.reason);
-            tracing::warn!(%commit, "an older commit is published instead");
-            let older =
-                Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
-            // What the operator's own check says of it is added to what was found of it alone.
-            self.findings.clear();
-            match self.bring(&older, None)? {
-                Outcome::Published(mut report) => {
-                    report.held = Some(held.clone());
-                    outcome = Outcome::Published(report);
-                    break;
-                }
-                // By the operator's own check.
-                _ => refused.insert(commit),
-            };
-        }
+        let outcome = match self.stand_in(target, tip, &held.reason)? {
+            Some(report) => Outcome::Published(Box::new(pass::Report { held: Some(held.clone()), ..report })),
+            None => Outcome::Rejected(held.clone()),
+        };
         // It was held back over nothing; over what is published now the answer is the same.
         let rules = self.rules_of_the_gate(target);
         let source = &mut *self.source;
-        source.state.held = Some(Held { rules, ..held });
+        source.state.hold(Held { rules, ..held });
         if source.state.save(&source.lock, &source.layout).is_err() {
             source.leftovers = true;
         }
         Ok(outcome)
     }
 
+    /// The tip cannot be written at all, and nothing is published: others have what its history has. The failure is told as they tell it.
+    pub(super) fn serve_an_older_one(&mut self, target: &Target, tip: ObjectId, unfit: Broken) -> Broken {
+        if !self.plays() {
+            return unfit;
+        }
+        match self.stand_in(target, tip, &unfit.failure.message) {
+            Ok(_) => unfit,
+            Err(other) => other,
+        }
+    }
+
+    /// Publishes the newest commit before the tip at which an agent would stand, if there is one.
+    fn stand_in(
+        &mut self,
+        target: &Target,
+        tip: ObjectId,
+        because: &str,
+    ) -> Result<Option<pass::Report>, Broken> {
+        let mut refused: BTreeSet<ObjectId> = BTreeSet::from([tip]);
+        for _ in 0..TRIES {
+            let played = self.time(Stage::Check, |pass| pass.replay(tip, &refused))?;
+            let Some(commit) = played.stands else { break };
+            tracing::warn!(%tip, "held back: {because}");
+            tracing::warn!(%commit, "an older commit is published instead");
+            let older =
+                Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
+            // What the operator's own check says of it is added to what was found of it alone.
+            self.findings.clear();
+            match self.bring(&older, None)? {
+                Outcome::Published(report) => return Ok(Some(*report)),
+                // By the operator's own check.
+                _ => refused.insert(commit),
+            };
+        }
+        Ok(None)
+    }
+
     /// Whether all of the last commits only added files, or changed so few that no guard can have stopped at any of them: then the tip,
     /// which has no error, is where an agent stands, whichever it had before.
-    fn nothing_went(&self, objects: &Objects, tip: ObjectId, dag_files: usize) -> bool {
+    fn nothing_went(&self, objects: &Objects, tip: ObjectId, listing: &Listing, dag_files: usize) -> bool {
+        let links = || listing.entries().filter(|entry| entry.kind == tree::Kind::Symlink);
+        // Where such a file leads, something may be new that no name tells.
+        if links().any(|link| rules_others(link.path.rsplit_str("/").next().unwrap_or_default())) {
+            return false;
+        }
         let source = &*self.source;
         let limit = usize::try_from(source.config.limits.entries).unwrap_or(usize::MAX);
         let store = &source.store;
@@ -145,14 +181,17 @@ impl Pass<'_> {
         let (mut added, mut changed) = (0, 0);
         for pair in self.first_parents(objects, tip).windows(2) {
             let [Some(new), Some(old)] = [tree(&pair[0]), tree(&pair[1])] else { return false };
-            // One line of an ignore file may hide every DAG.
-            let step = diff::changes_but(".airflowignore", store, objects, &old, &new, limit);
+            let decides = |name: &BStr, is_link: bool| is_link || rules_others(name);
+            let step = diff::changes_but(&decides, store, objects, &old, &new, limit);
             let Some(step) = step.filter(|step| step.removed == 0) else { return false };
             added += step.added;
             changed += step.changed;
         }
         let had = dag_files.saturating_sub(added + changed);
-        changed == 0 || changed * 100 <= had * usize::from(source.config.check.max_removed.min(99))
+        // Behind a link one file may be many DAG files.
+        changed == 0
+            || links().next().is_none()
+                && changed * 100 <= had * usize::from(source.config.check.max_removed.min(99))
     }
 
     /// The tip and its first parents, as far as they are here.

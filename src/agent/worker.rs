@@ -382,11 +382,22 @@ impl Worker {
         let message = format!("{stage} failed");
         self.write_error_file(stage, message, &failure.message, failure.hint.as_deref(), failures, now);
         // A remote that has a bad minute while a pod starts must not fail its probe: what is published is what was asked for.
-        let serves = matches!(failure.remedy, Remedy::Retry { .. }) && self.serves_what_was_asked();
+        // Nor must a newest revision that cannot be written: whoever was there before serves another one as well.
+        let passes_by = matches!(failure.remedy, Remedy::Retry { .. }) || failure.is_of_the_revision;
+        let serves = passes_by && self.serves_what_was_asked();
+        // In spite of the failure an older revision may have gone live.
+        let published = self.source.as_ref().and_then(|source| {
+            let commit = source.live()?;
+            Some((commit.to_string(), source.state.of(&commit)?.reference.clone()))
+        });
         self.shared.board.update(&self.config.name, |status| {
             status.passes += 1;
             status.error = Some(line);
             status.ready |= serves;
+            if let Some((commit, reference)) = published {
+                status.published = Some(commit);
+                status.reference = Some(reference);
+            }
         });
         // Somebody emptied the volume, or mounted another one: from the start, then.
         if !self.layout.is_there() {

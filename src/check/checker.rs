@@ -1,68 +1,20 @@
 //! The check itself: what is in a revision, file by file and between files, and what follows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::age::{self, Age};
 use super::contents::{Contents, How, Read};
-use super::dag::Between;
 use super::dag::tree::{self, File};
 use super::difference::{self, Outline};
 use super::discover::{self, Discovery};
-use super::paths::{Paths, gone};
+use super::looked::Looked;
 use super::report::Report;
-use super::snapshot::{Content, Entry, Kind, Unreadable};
+use super::snapshot::{Content, Unreadable};
 use super::verdict::{self, Baseline, Known, Verdict};
 use super::{Finding, Gate, Published, Revision, Settings, Severity, Snapshot, doubt};
-
-/// What was found in a revision, before anybody decides about it.
-#[derive(Debug, Clone, Default)]
-pub struct Looked {
-    /// How much is in the DAGs folder.
-    files: usize,
-    /// Modules and DAG files, with what each of them is.
-    paths: Paths,
-    uses: Vec<Use>,
-    dag_files: usize,
-    /// There is no DAGs folder.
-    is_missing: bool,
-    /// There may be DAG files in folders that were not looked into.
-    is_partial: bool,
-    /// All findings, ordered by path and place.
-    pub found: Vec<Known>,
-}
-
-/// What a path below the DAGs folder is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Use {
-    /// Something that can be imported.
-    is_module: bool,
-    /// Something that Airflow loads, as its walk names it.
-    is_loaded: bool,
-}
-
-impl Looked {
-    fn paths(&self, is: impl Fn(&Use) -> bool + Clone) -> impl Iterator<Item = &BStr> + Clone {
-        self.paths.iter().zip(&self.uses).filter(move |(_, of)| is(of)).map(|(path, _)| path)
-    }
-
-    /// Whether nothing is in the DAGs folder, or nobody has looked.
-    pub fn is_empty(&self) -> bool {
-        self.files == 0
-    }
-
-    /// What can be imported, below the DAGs folder.
-    fn modules(&self) -> impl Iterator<Item = &BStr> + Clone {
-        self.paths(|of| of.is_module)
-    }
-
-    /// What Airflow loads, as its walk names it.
-    pub fn loaded(&self) -> impl Iterator<Item = &BStr> + Clone {
-        self.paths(|of| of.is_loaded)
-    }
-}
 
 /// What is known of the revision that another one takes the place of.
 #[derive(Debug, Clone)]
@@ -127,7 +79,8 @@ impl Checker {
             findings.extend(tree::skipped(before.loaded(), are, &target, read)?);
         }
         let found = weighed(findings, snapshot, &modules, &is_sure)?;
-        Ok(looked(snapshot, &discovery, found))
+        let idle = files.iter().zip(&read).filter(|(_, read)| read.has_no_dag()).map(|((at, _), _)| *at);
+        Ok(Looked::of(snapshot, &discovery, &idle.collect(), found))
     }
 
     /// Reads a revision's files, and finds those that Airflow loads.
@@ -161,22 +114,30 @@ impl Checker {
     /// # Errors
     /// When something of it cannot be read.
     pub fn outline(&mut self, snapshot: &dyn Snapshot) -> Result<Outline, Unreadable> {
-        let Opened { files, read, discovery, is_loaded, .. } = self.open(snapshot)?;
-        let modules = modules(snapshot, &self.contents, &files, &read, &is_loaded);
-        let broken = files.iter().zip(&read).filter(|(_, read)| read.is_broken());
-        let broken: HashSet<usize> = broken.map(|((at, _), _)| *at).collect();
-        let facts: HashMap<&BStr, Between<'_>> = modules.iter().map(|file| (file.path, file.facts)).collect();
-        let mut outline = Outline::default();
-        for file in &discovery.files {
-            let entry = &file.entry();
-            let facts = facts.get(snapshot.entry(*entry).path).filter(|_| !broken.contains(entry));
-            let content = content_of(snapshot, *entry)?;
-            outline.add_dag_file(snapshot.whole(file.path(snapshot)), content, facts.copied());
-        }
+        let opened = self.open(snapshot)?;
+        let mut outline = self.dags_of(&opened, snapshot)?;
+        let Opened { files, read, is_loaded, .. } = &opened;
+        let modules = modules(snapshot, &self.contents, files, read, is_loaded);
         for (at, _) in files.iter().filter(|(_, how)| *how == How::Python) {
             outline.add_module(snapshot.entry(*at).path, content_of(snapshot, *at)?);
         }
         outline.imports = tree::imports(&modules, snapshot)?;
+        Ok(outline)
+    }
+
+    /// Its first half: the files that Airflow loads, and their DAGs.
+    fn dags_of(&self, opened: &Opened, snapshot: &dyn Snapshot) -> Result<Outline, Unreadable> {
+        let read = opened.files.iter().zip(&opened.read).filter(|((_, how), _)| *how == How::Python);
+        let read: HashMap<usize, &Read> = read.map(|((at, _), read)| (*at, read)).collect();
+        let mut outline = Outline::default();
+        for file in &opened.discovery.files {
+            let at = file.entry();
+            let read = read.get(&at).filter(|read| !read.is_broken());
+            let facts = read.map(|read| self.contents.facts(read));
+            let is_idle = read.is_some_and(|read| read.has_no_dag());
+            let path = snapshot.whole(file.path(snapshot));
+            outline.add_dag_file(path, content_of(snapshot, at)?, facts, is_idle);
+        }
         Ok(outline)
     }
 
@@ -210,7 +171,7 @@ impl Checker {
     ) -> Result<Report, Unreadable> {
         let before = self.before(published);
         let looked = Arc::new(self.look(revision.files, before.known())?);
-        let verdict = self.verdict(&revision, &before, &looked);
+        let verdict = self.verdict(&revision, published, &before, &looked)?;
         let ages = before.known().map(|before| self.ages(before, &looked));
         self.contents.renew();
         self.memory.tidy();
@@ -231,7 +192,13 @@ impl Checker {
         })
     }
 
-    fn verdict(&self, revision: &Revision<'_>, before: &Before, now: &Looked) -> Verdict {
+    fn verdict(
+        &mut self,
+        revision: &Revision<'_>,
+        published: Option<Published<'_>>,
+        before: &Before,
+        now: &Looked,
+    ) -> Result<Verdict, Unreadable> {
         let baseline = || match before {
             Before::Nothing => Some(Baseline::default()),
             // Whatever is wrong may have been so for years: only what would stop Airflow is sure to be worse.
@@ -245,8 +212,8 @@ impl Checker {
         };
         match (verdict::judge(self.settings.policy, &now.found, baseline), before.known()) {
             // What was not looked for is not gone.
-            (Verdict::Pass, Some(before)) if !now.is_partial => self.guard(revision, before, now),
-            (verdict, _) => verdict,
+            (Verdict::Pass, Some(before)) if !now.is_partial => self.guard(revision, published, before, now),
+            (verdict, _) => Ok(verdict),
         }
     }
 
@@ -255,13 +222,38 @@ impl Checker {
     }
 
     /// A branch that lost its files by mistake looks like one that has less DAGs.
-    fn guard(&self, revision: &Revision<'_>, before: &Looked, now: &Looked) -> Verdict {
-        let gone = gone(before.loaded(), now.loaded()).count();
+    fn guard(
+        &mut self,
+        revision: &Revision<'_>,
+        published: Option<Published<'_>>,
+        before: &Looked,
+        now: &Looked,
+    ) -> Result<Verdict, Unreadable> {
+        let folder = self.settings.folder.clone();
+        let (most, missing) = (self.settings.max_removed, now.is_missing.then_some(folder.as_bstr()));
+        let judge = |gone| verdict::shrink(before.dag_files, gone, missing, most, revision.message);
+        // By paths alone, which nearly always is enough.
+        let verdict = judge(before.gone_at_most(now));
+        if verdict == Verdict::Pass {
+            return Ok(verdict);
+        }
         // Renamed is not removed.
-        let gone = gone.min(before.dag_files.saturating_sub(now.dag_files));
-        let folder = self.settings.folder.as_bstr();
-        let missing = now.is_missing.then_some(folder);
-        verdict::shrink(before.dag_files, gone, missing, self.settings.max_removed, revision.message)
+        let opened = self.open(revision.files)?;
+        let is = self.dags_of(&opened, revision.files)?;
+        let mut was = None;
+        let mut look = |snapshot: &dyn Snapshot| {
+            let opened = self.open(snapshot);
+            was = opened.and_then(|opened| self.dags_of(&opened, snapshot)).ok();
+            was.is_some()
+        };
+        if let Some(published) = published {
+            (published.files)(&mut look);
+        }
+        Ok(match was {
+            Some(was) => judge(is.gone_since(&was)),
+            // Without the bytes of what was there, one that comes is taken for one that goes.
+            None => judge(before.dag_files.saturating_sub(now.dag_files)),
+        })
     }
 }
 
@@ -337,35 +329,6 @@ fn weighed(
     Ok(found)
 }
 
-/// What is kept of a look.
-fn looked(snapshot: &dyn Snapshot, discovery: &Discovery, found: Vec<Known>) -> Looked {
-    let inside = snapshot.inside();
-    let is_module = |entry: &Entry<'_>| entry.kind != Kind::Submodule && tree::is_module(entry.path);
-    let modules = inside.clone().map(|at| snapshot.entry(at)).filter(is_module);
-    let modules = modules.filter_map(|entry| snapshot.below(entry.path));
-    let mut modules = modules.peekable();
-    let mut loaded = discovery.files.iter().map(|file| file.path(snapshot)).peekable();
-    let (mut paths, mut uses) = (Paths::default(), Vec::new());
-    // Two runs in order become one.
-    while let Some(path) = [modules.peek(), loaded.peek()].into_iter().flatten().min().copied() {
-        paths.push(path);
-        uses.push(Use {
-            is_module: modules.next_if_eq(&path).is_some(),
-            is_loaded: loaded.next_if_eq(&path).is_some(),
-        });
-    }
-    drop((modules, loaded));
-    Looked {
-        files: inside.len(),
-        paths,
-        uses,
-        dag_files: discovery.files.len(),
-        is_missing: discovery.is_missing,
-        is_partial: discovery.is_partial,
-        found,
-    }
-}
-
 impl Gate for Checker {
     fn judge(
         &mut self,
@@ -378,7 +341,7 @@ impl Gate for Checker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::snapshot::InMemory;
+    use super::super::snapshot::{Entry, InMemory, Kind};
     use super::*;
 
     /// A revision of which one file cannot be read at times.

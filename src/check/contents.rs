@@ -13,7 +13,7 @@ use super::dag::{self, Facts, Role};
 use super::discover::{Look, Memory};
 use super::snapshot::{Content, Entry, Kind, Unreadable};
 use super::target::Python;
-use super::{Finding, Issue, Settings, Severity, Snapshot, archive, python};
+use super::{Code, Finding, Issue, Settings, Severity, Snapshot, archive, python};
 
 /// What the content of a file decides: what others have to know of it, and what is wrong with it, which nearly always is nothing.
 #[derive(Debug, Clone)]
@@ -41,6 +41,12 @@ impl Read {
         let issues = self.issues.iter().filter(|issues| !issues.is_doubtful);
         let mut anywhere = issues.flat_map(|issues| &issues.anywhere);
         anywhere.any(|issue| issue.code.severity() > Severity::Warning)
+    }
+
+    /// Whether there surely is no DAG in it, nor in anything that it imports.
+    pub(super) fn has_no_dag(&self) -> bool {
+        let mut issues = self.issues.iter().flat_map(|issues| &issues.as_dag_file);
+        issues.any(|issue| issue.code == Code::NoDag)
     }
 
     /// What is wrong with it at this path, as a DAG file or as a module.

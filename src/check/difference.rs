@@ -3,9 +3,9 @@
 //! An id that only Airflow knows cannot be compared: such DAGs are told by their file. A file whose ids cannot be told, as it does not
 //! compile or makes them in a loop, is taken to have what it had before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use gix::bstr::{BStr, BString};
+use gix::bstr::{BStr, BString, ByteSlice as _};
 
 use super::dag::Between;
 use super::dag::facts::Bound;
@@ -30,6 +30,8 @@ struct File {
     ids: BTreeSet<String>,
     /// It may have DAGs whose ids are not known.
     is_open: bool,
+    /// There surely is no DAG in it.
+    is_idle: bool,
 }
 
 /// What happened to a DAG.
@@ -95,12 +97,18 @@ pub fn content_of(bytes: &[u8]) -> Result<Content, Unreadable> {
 }
 
 impl Outline {
-    /// A file that Airflow loads, and what it says; `None` if that cannot be told.
-    pub(super) fn add_dag_file(&mut self, path: BString, content: Content, facts: Option<Between<'_>>) {
+    /// A file that Airflow loads, and what it says; `None` if that cannot be told. `is_idle` if there surely is no DAG in it.
+    pub(super) fn add_dag_file(
+        &mut self,
+        path: BString,
+        content: Content,
+        facts: Option<Between<'_>>,
+        is_idle: bool,
+    ) {
         let dags = || facts.into_iter().flat_map(Between::dags).filter(|dag| dag.bound != Bound::Never);
         let ids = dags().filter_map(|dag| dag.id).map(str::to_owned).collect();
         let is_open = facts.is_none_or(Between::more_dags) || dags().any(|dag| dag.id.is_none());
-        self.files.insert(path, File { content, ids, is_open });
+        self.files.insert(path, File { content, ids, is_open, is_idle });
     }
 
     /// A Python file, whether Airflow loads it or not.
@@ -124,6 +132,34 @@ impl Outline {
             Comparison { before, now: self, moved: moved(before, self), reasons: self.reasons(before) }.run();
         found.sort_by(|one, other| (&one.path, &one.id, one.kind).cmp(&(&other.path, &other.id, other.kind)));
         found
+    }
+
+    /// How many files of `before` are gone with their DAGs, or have lost them all. One is only renamed if its content is at a new path, if
+    /// a DAG of it still is anywhere, or if a new file has its name and perhaps a DAG; each new file stands for one.
+    pub(super) fn gone_since(&self, before: &Outline) -> usize {
+        let moved = moved(before, self);
+        let stayed: HashSet<&BStr> = moved.values().copied().collect();
+        let ids: HashSet<&str> = self.files.values().flat_map(|file| &file.ids).map(String::as_str).collect();
+        let mut new: HashMap<&BStr, usize> = HashMap::new();
+        for (path, file) in &self.files {
+            let is_free = !before.files.contains_key(path) && !moved.contains_key(&BStr::new(path));
+            if is_free && !file.is_idle {
+                *new.entry(name(path)).or_default() += 1;
+            }
+        }
+        let mut is_gone = |(path, was): &(&BString, &File)| match self.files.get(*path) {
+            Some(is) => is.is_idle && !was.ids.is_empty(),
+            None if stayed.contains(&BStr::new(path)) => false,
+            None => match new.get_mut(name(path)) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    false
+                }
+                _ => true,
+            },
+        };
+        let lost = before.files.iter().filter(|(_, was)| !was.ids.iter().any(|id| ids.contains(id.as_str())));
+        lost.filter(|file| is_gone(file)).count()
     }
 
     /// For each file the modules that it imports, at whatever distance, and that `before` had not as they are.
@@ -293,6 +329,11 @@ impl Change {
     }
 }
 
+/// The last part of a path.
+fn name(path: &BString) -> &BStr {
+    path.rsplit_str("/").next().unwrap_or_default().as_bstr()
+}
+
 /// Which files have an id.
 fn places(outline: &Outline) -> BTreeMap<&str, BTreeSet<&BStr>> {
     let mut places: BTreeMap<&str, BTreeSet<&BStr>> = BTreeMap::new();
@@ -305,106 +346,5 @@ fn places(outline: &Outline) -> BTreeMap<&str, BTreeSet<&BStr>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::snapshot::InMemory;
-    use super::super::{Checker, Settings};
-    use super::*;
-
-    fn outline(files: &[(&str, &str)]) -> Outline {
-        Checker::new(Settings::default()).outline(&InMemory::files(files)).unwrap()
-    }
-
-    /// The differences, one a line.
-    fn since(before: &[(&str, &str)], now: &[(&str, &str)]) -> Vec<String> {
-        let line = |change: Change| {
-            let id = change.id.as_deref().unwrap_or("?");
-            let mut line = format!("{} {id} {}", change.kind.name(), change.path);
-            line.extend(change.from_id.map(|id| format!(" was {id}")));
-            line.extend(change.from_path.map(|path| format!(" from {path}")));
-            line.extend(change.imports.iter().map(|path| format!(" by {path}")));
-            line
-        };
-        outline(now).since(&outline(before)).into_iter().map(line).collect()
-    }
-
-    fn dag(id: &str) -> String {
-        format!("from airflow.sdk import DAG\nwith DAG('{id}'):\n    pass\n")
-    }
-
-    const OPEN: &str =
-        "from airflow.sdk import DAG\nfor i in range(9):\n    globals()[f'{i}'] = DAG(f'{i}')\n";
-
-    #[test]
-    fn dags_come_change_and_go_by_their_ids() {
-        let edited = dag("b") + "# more\n";
-        let (a, b, c) = (dag("a"), dag("b"), dag("c"));
-        assert_eq!(
-            since(&[("a.py", &a), ("b.py", &b)], &[("b.py", &edited), ("c.py", &c)]),
-            ["removed a a.py", "changed b b.py", "added c c.py"]
-        );
-        assert_eq!(since(&[("a.py", &a)], &[("a.py", &a), ("readme.md", "x")]), [""; 0]);
-        assert_eq!(since(&[], &[("a.py", &a)]), ["added a a.py"]);
-    }
-
-    #[test]
-    fn a_dag_in_another_file_is_moved_and_one_with_another_id_is_renamed() {
-        let (a, z) = (dag("a"), dag("z"));
-        let edited = dag("a") + "# more\n";
-        assert_eq!(since(&[("a.py", &a)], &[("x/a.py", &a)]), ["moved a x/a.py from a.py"]);
-        assert_eq!(since(&[("a.py", &a)], &[("x/a.py", &edited)]), ["moved a x/a.py from a.py"]);
-        assert_eq!(since(&[("a.py", &a)], &[("a.py", &z)]), ["renamed z a.py was a"]);
-        // Of two that come and two that go, nobody knows which is which.
-        let (two, other) = (dag("a") + &dag("b"), dag("c") + &dag("d"));
-        assert_eq!(
-            since(&[("f.py", &two)], &[("f.py", &other)]),
-            ["removed a f.py", "removed b f.py", "added c f.py", "added d f.py"]
-        );
-    }
-
-    #[test]
-    fn copies_of_one_file_move_to_one_place_each() {
-        let a = dag("a");
-        assert_eq!(
-            since(&[("1.py", &a), ("2.py", &a)], &[("2.py", &a), ("3.py", &a)]),
-            ["moved a 3.py from 1.py"]
-        );
-        assert_eq!(
-            since(&[("1.py", &a), ("2.py", &a)], &[("3.py", &a)]),
-            ["removed a 2.py", "moved a 3.py from 1.py"]
-        );
-    }
-
-    #[test]
-    fn ids_that_only_airflow_knows_are_told_by_their_file() {
-        let edited = OPEN.to_owned() + "# more\n";
-        assert_eq!(since(&[], &[("o.py", OPEN)]), ["added ? o.py"]);
-        assert_eq!(since(&[("o.py", OPEN)], &[("o.py", &edited)]), ["changed ? o.py"]);
-        assert_eq!(since(&[("o.py", OPEN)], &[("p.py", OPEN)]), ["moved ? p.py from o.py"]);
-        assert_eq!(since(&[("o.py", OPEN)], &[]), ["removed ? o.py"]);
-    }
-
-    #[test]
-    fn a_file_that_does_not_compile_any_more_still_has_its_dags() {
-        let broken = dag("a").replace("):", ")");
-        assert_eq!(since(&[("a.py", &dag("a"))], &[("a.py", &broken)]), ["changed a a.py"]);
-        assert_eq!(since(&[("a.py", &broken)], &[("a.py", &dag("a"))]), ["changed a a.py"]);
-    }
-
-    #[test]
-    fn a_dag_is_another_one_when_something_it_imports_is_at_any_distance() {
-        let importing = "from lib import near\n".to_owned() + &dag("a");
-        let world = |far: &'static str| {
-            vec![
-                ("a.py", importing.clone()),
-                ("b.py", dag("b")),
-                ("lib/near.py", "def f():\n    from lib import far\n".to_owned()),
-                ("lib/far.py", far.to_owned()),
-            ]
-        };
-        let (before, now) = (world("x = 1\n"), world("x = 2\n"));
-        fn borrow<'a>(files: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
-            files.iter().map(|(path, text)| (*path, text.as_str())).collect()
-        }
-        assert_eq!(since(&borrow(&before), &borrow(&now)), ["changed a a.py by lib/far.py"]);
-    }
-}
+#[path = "difference_tests.rs"]
+mod tests;

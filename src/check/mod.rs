@@ -10,7 +10,7 @@
 //! - [`python`]: whether Python can compile them, and their syntax trees.
 //! - [`dag`]: what a DAG file says, as facts, and what is wrong with it.
 //! - [`finding`]: the table of all that can be found; [`docs`] makes a page of it.
-//! - [`checker`]: the check itself; `contents` is what it remembers of files.
+//! - [`checker`]: the check itself; `contents` is what it remembers of files, [`looked`] what it keeps of a revision.
 //! - `doubt`: what hangs on something that nobody said.
 //! - [`verdict`]: the policy; [`age`]: which findings are news.
 //! - [`difference`]: which DAGs two revisions differ in.
@@ -28,6 +28,7 @@ pub mod discover;
 pub mod docs;
 mod doubt;
 pub mod finding;
+pub mod looked;
 pub mod paths;
 pub mod python;
 pub mod report;

@@ -28,18 +28,16 @@ pub struct Changes {
 /// Counts what differs between the trees `old` and `new`, up to `limit` changes in all: a tree that another agent
 /// published was not looked at by us, and may be a bomb. `None` if an object is missing or the limit is reached.
 pub fn changes(store: &Store, objects: &Objects, old: &oid, new: &oid, limit: usize) -> Option<Changes> {
-    count(
-        store,
-        objects,
-        old,
-        new,
-        Counter { changes: Changes::default(), left: limit, but: None, at: BString::default() },
-    )
+    let counter = Counter { changes: Changes::default(), left: limit, but: None, at: BString::default() };
+    count(store, objects, old, new, counter)
 }
 
-/// The same, and `None` too if something differs whose name is `but`, in whatever folder.
+/// Whether a change is one that is not to be there: by its name, in whatever folder, and by whether a link is or was at its path.
+pub type But<'a> = dyn Fn(&BStr, bool) -> bool + 'a;
+
+/// The same, and `None` too if something differs that is not to.
 pub fn changes_but(
-    but: &'static str,
+    but: &But<'_>,
     store: &Store,
     objects: &Objects,
     old: &oid,
@@ -51,7 +49,13 @@ pub fn changes_but(
     count(store, objects, old, new, counter)
 }
 
-fn count(store: &Store, objects: &Objects, old: &oid, new: &oid, mut counter: Counter) -> Option<Changes> {
+fn count(
+    store: &Store,
+    objects: &Objects,
+    old: &oid,
+    new: &oid,
+    mut counter: Counter<'_>,
+) -> Option<Changes> {
     if old == new {
         return Some(Changes::default());
     }
@@ -66,16 +70,16 @@ fn count(store: &Store, objects: &Objects, old: &oid, new: &oid, mut counter: Co
     count().ok().flatten()
 }
 
-struct Counter {
+struct Counter<'a> {
     changes: Changes,
     left: usize,
     /// What may not differ.
-    but: Option<&'static str>,
+    but: Option<&'a But<'a>>,
     /// The name of what is visited.
     at: BString,
 }
 
-impl Visit for Counter {
+impl Visit for Counter<'_> {
     fn pop_front_tracked_path_and_set_current(&mut self) {}
 
     fn push_back_tracked_path_component(&mut self, component: &BStr) {
@@ -92,7 +96,12 @@ impl Visit for Counter {
     fn pop_path_component(&mut self) {}
 
     fn visit(&mut self, change: Change) -> Action {
-        if self.but.is_some_and(|but| self.at == but) {
+        let was = match &change {
+            Change::Modification { previous_entry_mode, .. } => *previous_entry_mode,
+            other => other.entry_mode(),
+        };
+        let is_link = was.is_link() || change.entry_mode().is_link();
+        if self.but.is_some_and(|but| but(self.at.as_ref(), is_link)) {
             return ControlFlow::Break(());
         }
         match change {

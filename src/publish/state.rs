@@ -16,6 +16,9 @@ use super::layout::{Layout, unique};
 use super::lock::RootLock;
 use crate::disk::{self, Point};
 
+/// So many revisions that were held back are remembered.
+const REFUSED: usize = 8;
+
 /// Grows when an older dagsync would misread the file.
 const VERSION: u32 = 1;
 
@@ -31,6 +34,9 @@ pub struct State {
     /// What the gate held back last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The last ones that it held back, the newest first: branches go to and fro.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Held>,
 }
 
 /// A revision that was not published, so that it is not looked at again and again.
@@ -125,7 +131,7 @@ impl Retired {
 
 impl Default for State {
     fn default() -> Self {
-        State { version: VERSION, published: None, retired: Vec::new(), held: None }
+        State { version: VERSION, published: None, retired: Vec::new(), held: None, refused: Vec::new() }
     }
 }
 
@@ -159,6 +165,20 @@ impl State {
     /// moved the link since.
     pub fn of(&self, commit: &gix::oid) -> Option<&Published> {
         self.published.as_ref().filter(|published| published.is(commit))
+    }
+
+    /// A revision is held back.
+    pub fn hold(&mut self, held: Held) {
+        self.refused.retain(|other| other.commit != held.commit);
+        self.refused.insert(0, held.clone());
+        self.refused.truncate(REFUSED);
+        self.held = Some(held);
+    }
+
+    /// What is remembered of a commit that was held back, by what the answer depended on.
+    pub fn refusal(&self, commit: &gix::oid, rules: &str) -> Option<&Held> {
+        let all = self.held.iter().chain(&self.refused);
+        all.into_iter().find(|held| held.is(commit) && held.rules == rules)
     }
 
     /// Replaces the file: unique temporary name, flush, rename. A crash leaves the old one or the new one.
@@ -200,6 +220,32 @@ mod tests {
             assert_eq!(state, State::default());
             assert!(warning.is_some_and(|warning| warning.contains(word)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_last_refusals_are_remembered_one_of_each_commit() {
+        let held = |number: usize, rules: &str| Held {
+            commit: format!("{number:040x}"),
+            because: "error".to_owned(),
+            reason: String::new(),
+            rules: rules.to_owned(),
+            at: 0,
+        };
+        let mut state = State::default();
+        let id = |number: usize| gix::ObjectId::from_hex(format!("{number:040x}").as_bytes()).unwrap();
+        for number in [0, 1, 0, 1] {
+            state.hold(held(number, "a"));
+        }
+        assert_eq!(state.refused.len(), 2);
+        assert!(state.refusal(&id(0), "a").is_some() && state.refusal(&id(0), "b").is_none());
+        state.hold(held(0, "b"));
+        assert!(state.refusal(&id(0), "a").is_none() && state.refusal(&id(0), "b").is_some());
+        (2..=REFUSED).for_each(|number| state.hold(held(number, "a")));
+        assert!(state.refusal(&id(1), "a").is_none() && state.refusal(&id(0), "b").is_some());
+        // A file of a dagsync that remembered one.
+        let text = serde_json::to_string(&State { refused: Vec::new(), ..state.clone() }).unwrap();
+        let one: State = serde_json::from_str(&text).unwrap();
+        assert!(!text.contains("refused") && one.refusal(&id(REFUSED), "a").is_some());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::support::agent::{Finished, Launch, published};
 use crate::support::repo::{EPOCH, Repo};
 use crate::support::temp;
 use crate::synced::{Files, RUN, files};
-use model::{File, Played, REFUSED, Tree, verdict};
+use model::{File, Played, REFUSED, Tree, is_unfit, verdict};
 
 /// So many first parents are played back at a first start.
 pub const WINDOW: usize = 32;
@@ -44,7 +44,8 @@ impl Commit {
     pub fn files(&self) -> Files {
         let shown = self.tree.iter().filter(|(_, file)| **file != File::Submodule);
         let seen = |(path, file): (&Vec<u8>, &File)| {
-            let kind = if matches!(file, File::Link(_) | File::Loop) { "link" } else { "file" };
+            let kind =
+                if matches!(file, File::Link(_) | File::Loop | File::Outside) { "link" } else { "file" };
             (String::from_utf8_lossy(path).into_owned(), (kind.to_owned(), file.bytes()))
         };
         shown.map(seen).collect()
@@ -97,7 +98,7 @@ impl Upstream {
             stream.extend_from_slice(b"deleteall\n");
             for (path, file) in tree {
                 let mode = match file {
-                    File::Link(_) | File::Loop => "120000",
+                    File::Link(_) | File::Loop | File::Outside => "120000",
                     File::Submodule => "160000",
                     _ => "100644",
                 };
@@ -203,6 +204,9 @@ impl Upstream {
     pub fn judged(&self, published: usize) -> Result<(), &'static str> {
         if published == self.tip {
             return Ok(());
+        }
+        if is_unfit(&self.commits[self.tip].tree) {
+            return Err("unfit");
         }
         let old = self.ancestors(published);
         if old.contains(&self.tip) {

@@ -14,6 +14,8 @@ pub enum File {
     Slow(u32),
     /// A DAG file that imports [`TOOLS`].
     Importing(u32),
+    /// A DAG file to Airflow, in which there is no DAG.
+    Idle(u32),
     /// Python that is no DAG file.
     Module(u32),
     /// Python that is no DAG file and does not compile.
@@ -26,6 +28,8 @@ pub enum File {
     Link(&'static str),
     /// A link that leads to a folder above itself.
     Loop,
+    /// A link that leads out of the repository: such a tree is not written.
+    Outside,
     /// A commit of another repository.
     Submodule,
 }
@@ -85,6 +89,7 @@ impl File {
                 dag(&format!("import requests\nrequests.get(\"http://x\")\nd = DAG(\"slow{n}\")\n"))
             }
             File::Importing(n) => dag(&format!("from common.tools import x\nd = DAG(\"uses{n}\")\n")),
+            File::Idle(n) => format!("# airflow dag {n}\n").into_bytes(),
             File::Module(n) => format!("x = {n}\n").into_bytes(),
             File::BrokenModule(n) => format!("x = = {n}\n").into_bytes(),
             File::Pointer => {
@@ -94,13 +99,29 @@ impl File {
             File::Other(bytes) => bytes.to_vec(),
             File::Link(target) => target.as_bytes().to_vec(),
             File::Loop => b"..".to_vec(),
+            File::Outside => b"../../etc/passwd".to_vec(),
             File::Submodule => Vec::new(),
         }
     }
 
     fn is_dag_file(&self) -> bool {
-        matches!(self, File::Dag(_) | File::Wrong(..) | File::Slow(_) | File::Importing(_))
+        matches!(self, File::Dag(_) | File::Wrong(..) | File::Slow(_) | File::Importing(_) | File::Idle(_))
     }
+}
+
+/// The DAG of a file, if that is to be told. What is wrong is different each time.
+fn id(file: &File) -> Option<(&'static str, u32)> {
+    match file {
+        File::Dag(n) => Some(("dag", *n)),
+        File::Slow(n) => Some(("slow", *n)),
+        File::Importing(n) => Some(("uses", *n)),
+        _ => None,
+    }
+}
+
+/// Whether there may be a DAG in it that nobody knows.
+fn is_open(file: &File) -> bool {
+    matches!(file, File::Wrong("python-syntax" | "python-encoding" | "conflict-marker", _))
 }
 
 /// The DAG files that Airflow loads.
@@ -117,6 +138,53 @@ fn is_fatal(tree: &Tree) -> bool {
     [Some(&BAD_PATTERN), Some(&BAD_ENCODING)].contains(&ignore)
         || tree.values().any(|file| *file == File::Loop)
         || loaded(tree).keys().any(named)
+}
+
+/// Whether the rules for what is written at all let it be.
+pub fn is_unfit(tree: &Tree) -> bool {
+    tree.values().any(|file| *file == File::Outside)
+}
+
+/// How many DAG files go: what is neither at another path, nor has its DAG elsewhere, nor its name at a new path.
+fn gone(before: &Tree, now: &Tree) -> usize {
+    let (had, has) = (loaded(before), loaded(now));
+    let mut new: Vec<(&Vec<u8>, &File)> =
+        has.iter().filter(|(path, _)| !had.contains_key(*path)).map(|(path, file)| (*path, *file)).collect();
+    let mut lost: Vec<(&Vec<u8>, &File)> = Vec::new();
+    for (path, file) in &had {
+        let is_lost = match has.get(path) {
+            Some(is) => matches!(is, File::Idle(_)) && (id(file).is_some() || is_known_wrong(file)),
+            None => match new.iter().position(|(_, other)| other == file) {
+                Some(at) => {
+                    new.remove(at);
+                    false
+                }
+                None => true,
+            },
+        };
+        if is_lost {
+            lost.push((path, file));
+        }
+    }
+    lost.retain(|(_, file)| id(file).is_none_or(|dag| !has.values().any(|other| id(other) == Some(dag))));
+    let name = |path: &[u8]| path.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+    lost.retain(|(path, _)| {
+        let stands =
+            |(at, file): &(&Vec<u8>, &File)| name(at) == name(path) && !matches!(file, File::Idle(_));
+        match new.iter().position(stands).filter(|_| !has.contains_key(*path)) {
+            Some(at) => {
+                new.remove(at);
+                false
+            }
+            None => true,
+        }
+    });
+    lost.len()
+}
+
+/// Wrong, and all the same its DAG is known.
+fn is_known_wrong(file: &File) -> bool {
+    matches!(file, File::Wrong(..)) && !is_open(file)
 }
 
 /// An error as it is known again: where, of which kind, in which content.
@@ -166,6 +234,9 @@ fn errors<'a>(tree: &'a Tree, before: Option<&Tree>) -> BTreeSet<Error<'a>> {
 /// What is said of a tree that is to take the place of `before`; `meant` is whether somebody said that DAGs are to go. The word is
 /// that of the metric.
 pub fn verdict(tree: &Tree, meant: bool, before: Option<&Tree>) -> Result<(), &'static str> {
+    if is_unfit(tree) {
+        return Err("unfit");
+    }
     if is_fatal(tree) {
         return Err("fatal");
     }
@@ -181,10 +252,8 @@ pub fn verdict(tree: &Tree, meant: bool, before: Option<&Tree>) -> Result<(), &'
         return Err("error");
     }
     if let Some(before) = before {
-        let (had, has) = (loaded(before), loaded(tree));
-        let gone = had.keys().filter(|path| !has.contains_key(*path)).count();
-        let gone = gone.min(had.len().saturating_sub(has.len()));
-        if !meant && gone > 0 && (gone == had.len() || gone * 100 > had.len() * MOST) {
+        let (had, gone) = (loaded(before).len(), gone(before, tree));
+        if !meant && gone > 0 && (gone == had || gone * 100 > had * MOST) {
             return Err("shrink");
         }
     }
@@ -208,6 +277,7 @@ pub fn replay(commits: &[Played<'_>]) -> Option<usize> {
         }
         stands
     };
-    let survives = |(tree, _): &Played<'_>| !is_fatal(tree) && !tree.contains_key(REFUSED.as_bytes());
+    let survives =
+        |(tree, _): &Played<'_>| !is_unfit(tree) && !is_fatal(tree) && !tree.contains_key(REFUSED.as_bytes());
     follow(None).or_else(|| follow(Some(commits.iter().position(survives)?)))
 }

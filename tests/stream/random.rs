@@ -53,7 +53,7 @@ impl Stream {
         let path = self.rng.choice(PATHS).unwrap().as_bytes().to_vec();
         self.made += 1;
         let n = self.made;
-        match self.rng.u8(..20) {
+        match self.rng.u8(..22) {
             0..5 => _ = tree.insert(path, File::Dag(self.rng.u32(..8))),
             5..9 => _ = tree.insert(path, File::Wrong(self.rng.choice(CODES).unwrap(), n)),
             9..13 => _ = tree.remove(&path),
@@ -77,6 +77,12 @@ impl Stream {
             18 => {
                 if tree.remove(&b"sub/up"[..]).is_none() && self.rng.bool() {
                     tree.insert(b"sub/up".to_vec(), File::Loop);
+                }
+            }
+            19 => _ = tree.insert(path, File::Idle(n)),
+            20 => {
+                if tree.remove(&b"out"[..]).is_none() && self.rng.bool() {
+                    tree.insert(b"out".to_vec(), File::Outside);
                 }
             }
             _ => tree.retain(|_, _| self.rng.u8(..3) > 0),
@@ -135,6 +141,6 @@ impl Stream {
             }
             self.made += 1;
         }
-        tree.retain(|_, file| *file != File::Loop);
+        tree.retain(|_, file| ![File::Loop, File::Outside].contains(file));
     }
 }

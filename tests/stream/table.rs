@@ -35,6 +35,8 @@ pub enum Expect {
     Published,
     /// Held back: the word of the metric, and what the reason says.
     Held(&'static str, &'static str),
+    /// It cannot be written: every pass fails, and the message says so.
+    Fails(&'static str),
     /// Nothing that they would notice.
     Same,
 }
@@ -62,6 +64,10 @@ fn good(what: &'static str, edits: Vec<Edit>) -> Row {
 
 fn bad(what: &'static str, edits: Vec<Edit>, because: &'static str, says: &'static str) -> Row {
     commit(what, edits, Expect::Held(because, says))
+}
+
+fn fails(what: &'static str, edits: Vec<Edit>, says: &'static str) -> Row {
+    commit(what, edits, Expect::Fails(says))
 }
 
 fn put(path: &'static str, file: File) -> Edit {
@@ -235,6 +241,51 @@ fn guards() -> Vec<Row> {
         row("a revision without files is meant", Push::Commits(vec![(MEANT, vec![])]), Expect::Published),
         good("a new beginning", come()),
         bad(
+            "something else takes the place of most",
+            vec![
+                gone("dags/a.py"),
+                gone("dags/b.py"),
+                gone("dags/c.py"),
+                put("dags/x.py", File::Idle(1)),
+                put("dags/y.py", File::Idle(2)),
+                put("dags/z.py", File::Idle(3)),
+            ],
+            "shrink",
+            "3 of 4 DAG files",
+        ),
+        bad(
+            "or is written over them",
+            vec![
+                hide("dags/x.py", "dags/a.py"),
+                hide("dags/y.py", "dags/b.py"),
+                hide("dags/z.py", "dags/c.py"),
+            ],
+            "shrink",
+            "3 of 4 DAG files",
+        ),
+        good(
+            "what has their names or their DAGs does",
+            vec![
+                gone("dags/a.py"),
+                gone("dags/b.py"),
+                gone("dags/c.py"),
+                put("dags/team/a.py", File::Slow(40)),
+                put("dags/team/b.py", File::Slow(41)),
+                put("dags/z.py", File::Dag(3)),
+            ],
+        ),
+        row(
+            "they go back",
+            Push::Commits(vec![(
+                MEANT,
+                vec![gone("dags/team/a.py"), gone("dags/team/b.py"), gone("dags/z.py")]
+                    .into_iter()
+                    .chain(come())
+                    .collect(),
+            )]),
+            Expect::Published,
+        ),
+        bad(
             "most are hidden",
             vec![
                 put(".airflowignore", IGNORES),
@@ -282,6 +333,10 @@ fn shapes() -> Vec<Row> {
         good("which is mended", vec![put("dags/wrong.py", File::Dag(10))]),
         good("nothing but a document", vec![put("docs/index.md", File::Other(b"# Index\n"))]),
         good("a link", vec![put("docs/latest.md", File::Link("index.md"))]),
+        fails("a link that leads out", vec![put("docs/out", File::Outside)], "docs/out"),
+        fails("work goes on all the same", vec![put("docs/more.md", File::Other(b"# More\n"))], "docs/out"),
+        fails("something is broken as well", vec![wrong("task-cycle", 35)], "docs/out"),
+        good("both are mended", vec![gone("docs/out"), put("dags/wrong.py", File::Dag(10))]),
         good("a submodule", vec![put("vendor/sub", File::Submodule)]),
         row("a tag", Push::Tag("v1"), Expect::Same),
         row(
