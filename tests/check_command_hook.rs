@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use support::agent::{Agent, Launch};
 use support::canary::{assert_not_below, assert_not_in, canary};
 use support::observe::{address, metrics, sample};
-use support::process::{as_process_1, unproven};
+use support::process::{as_process_1, program, unproven};
 use support::wait::{PATIENCE, holds_within, wait_until};
 use support::{GitServer, Repo};
 use synced::{Synced, succeeds};
@@ -318,16 +319,173 @@ fn no_credential_of_ours_reaches_the_program() {
     }
 }
 
+/// The command as a uid without any capability: as itself, if the tests run as one.
+fn as_nobody(synced: &Synced, launch: &Launch) -> Command {
+    let plain = launch.command();
+    if !rustix::process::geteuid().is_root() {
+        return plain;
+    }
+    // The folder of the build is closed to that uid, and so is the upstream's owner to git.
+    let copy = synced.path("dagsync");
+    fs::copy(plain.get_program(), &copy).unwrap();
+    let mut command = Command::new(program("setpriv"));
+    command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy).args(plain.get_args());
+    command.env_clear();
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    fs::set_permissions(synced.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    command
+}
+
+#[test]
+fn no_process_of_our_uid_can_read_what_we_were_started_with() {
+    let synced = Synced::new();
+    let secret = canary();
+    let script = synced.path("check.sh");
+    // Each of them would have it, if it could be opened.
+    let text = "#!/bin/sh\nid -u; cd /proc/$PPID; for it in environ maps mem auxv fd/0; do \
+                if head -c 1 $it >/dev/null 2>&1; then echo \"read $it\"; fi; done\n\
+                tr '\\0' '\\n' <environ; ls fd; echo looked; exit 3\n";
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let root = synced.path("of nobody");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+    let launch = Launch::new(["--link=repo", "--one-time", "--max-failures=0"])
+        .set("repo", synced.repo.work())
+        .set("root", &root)
+        .set("check-command", &script)
+        .env("PATH", PATH)
+        // Of no name that says so: what is not told is not what is looked at here.
+        .env("ANYTHING", &secret);
+    let finished = Agent::spawn(as_nobody(&synced, &launch)).finish(PATIENCE);
+    let said = &finished.stderr;
+    assert!(said.contains("ended with 3: ") && said.contains("looked"), "{said}");
+    assert!(!said.contains("ended with 3: 0\\n"), "as root this proves nothing: {said}");
+    assert!(!said.contains("read environ") && !said.contains("read "), "{said}");
+    assert_not_in(&secret, "what was said", said);
+}
+
+#[test]
+fn a_secret_that_a_program_prints_is_told_nowhere() {
+    for way in ["file", "variable", "address"] {
+        let world = World::new();
+        let repo = Repo::bare(world.synced.path("served/up.git"));
+        let secret = format!("{}/@", canary());
+        let server = GitServer::over(world.synced.path("served")).account("ada", &secret).start();
+        repo.commit(&[("a.py", "1\n")]);
+        let root = world.synced.path("root of it");
+        let file = world.synced.path("password");
+        fs::write(&file, &secret).unwrap();
+        let db = format!("postgres://airflow:{}@db/airflow", canary());
+        let error_file = world.synced.path("error.json");
+        let url_spelt = secret.replace('/', "%2F").replace('@', "%40");
+        let script = format!(
+            r#"case "$(cat "$NOTES/how")" in
+            text) cat '{file}'; echo " {url_spelt} $AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" >&2; exit 4;;
+            again) cat '{file}'; exit 75;;
+            tree) touch "$1/$(printf %s "$AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" | cut -d: -f3 | cut -d@ -f1)";;
+            *) printf '{{"version":1,"findings":[{{"path":"a.py","message":"%s","hint":"%s"}}]}}' "$(cat '{file}')" '{url_spelt}'
+               exit 1;;
+            esac"#,
+            file = file.display()
+        );
+        let base =
+            world.asks(&script).set("link", "served").set("root", &root).set("error-file", &error_file);
+        let base =
+            base.env("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", &db).args(["--verbose=9", "--init-period=20ms"]);
+        let launch = match way {
+            "file" => {
+                base.set("repo", server.url("up.git")).set("username", "ada").set("password-file", &file)
+            }
+            "variable" => {
+                base.set("repo", server.url("up.git")).set("username", "ada").env("GITSYNC_PASSWORD", &secret)
+            }
+            _ => base.env("GITSYNC_REPO", server.url_with("ada", &url_spelt, "up.git")),
+        };
+        let of_db = db.split([':', '@']).nth(2).unwrap().to_owned();
+        for (how, told) in [
+            ("text", r"ended with 4: ***\\n *** ***"),
+            ("json", "a.py: ***"),
+            ("again", "has no answer (it ended with 75): ***"),
+            ("tree", "the check command changed the tree: ***"),
+        ] {
+            fs::write(world.notes.join("how"), how).unwrap();
+            repo.commit(&[("a.py", &format!("{how}\n"))]);
+            let agent = launch.clone().args(["--http-bind=127.0.0.1:0", "--max-failures=-1"]).start();
+            agent.wait_for_text(told, PATIENCE);
+            agent.wait_until("the error file", || error_file.exists());
+            let page = metrics(address(&agent));
+            let error = fs::read_to_string(&error_file).unwrap_or_default();
+            for secret in [secret.as_str(), of_db.as_str(), url_spelt.as_str()] {
+                assert_not_in(secret, "stderr", agent.stderr());
+                assert_not_in(secret, "the error file", &error);
+                assert_not_in(secret, "metrics", &page);
+            }
+            drop(agent);
+            let state = fs::read_to_string(root.join(".dagsync/state.json")).unwrap_or_default();
+            [&secret, &of_db, &url_spelt].iter().for_each(|it| assert_not_in(it, "the state", &state));
+        }
+    }
+}
+
+#[test]
+fn a_program_that_could_not_look_has_not_answered_and_is_asked_again() {
+    let world = World::new();
+    let before = world.synced.seen();
+    let new = world.commit("new\n");
+    let script = r#"echo x >> "$NOTES/asked"; [ -e "$NOTES/there" ] || { echo no room >&2; exit 75; }"#;
+    let mut agent = world.asks(script).args(["--max-failures=-1", "--init-period=20ms"]).start();
+    agent.wait_until("a second try", || world.lines("asked") >= 2);
+    assert_eq!(world.synced.seen(), before);
+    assert!(agent.stderr().contains("has no answer (it ended with 75): no room"), "{}", agent.stderr());
+    fs::write(world.notes.join("there"), "").unwrap();
+    agent.wait_published(&world.synced.root, "repo", &new);
+    assert!(!agent.stderr().contains("held back"), "{}", agent.stderr());
+    agent.signal(Signal::TERM);
+    assert!(agent.wait_exit(PATIENCE).is_some_and(|status| status.success()));
+    world.synced.nothing_is_left_over();
+}
+
+#[test]
+fn no_process_of_the_program_has_more_than_its_limits() {
+    let world = World::new();
+    let script = r#"for it in c n t d; do ulimit -S -$it; ulimit -H -$it; done > "$NOTES/limits""#;
+    let once = |more: &[&str]| {
+        world.commit(&format!("{more:?}\n"));
+        succeeds(&world.asks(script).args(["--one-time"]).args(more));
+        world.note("limits").split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let kib = 4 << 20;
+    assert_eq!(once(&[]), format!("0 0 1024 1024 61 61 {kib} {kib}"));
+    let said = once(&["--check-timeout=1500ms", "--check-memory=1GiB"]);
+    assert_eq!(said, format!("0 0 1024 1024 3 3 {0} {0}", 1 << 20));
+    assert!(once(&["--check-memory=0"]).ends_with("61 61 unlimited unlimited"));
+    // What takes more is refused by the kernel, not by us.
+    let text = "/usr/bin/python3 -c 'held = bytearray(200 << 20)'";
+    world.commit("memory\n");
+    let said = world.holds(&world.asks(text).args(["--check-memory=100MiB"]));
+    assert!(said.contains("MemoryError"), "{said}");
+    succeeds(&world.asks(text).args(["--one-time", "--check-memory=400MiB"]));
+}
+
 #[test]
 fn a_program_that_cannot_be_started_is_an_error_with_a_hint_and_no_rejection() {
     let world = World::new();
     let new = world.commit("new\n");
-    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py"] {
+    let closed = world.synced.path("closed.sh");
+    fs::write(&closed, "#!/bin/sh\n").unwrap();
+    let closed = closed.display().to_string();
+    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py", &closed] {
         let launch =
             world.synced.launch().env("PATH", PATH).args(["--one-time"]).set("check-command", command);
         let before = world.synced.seen();
         let said = synced::fails(&launch);
-        assert!(said.contains("cannot start `") && said.contains("hint"), "{said}");
+        let name = command.split(' ').next().unwrap_or_default().trim_start_matches('.');
+        let why = if command == closed { "Permission denied" } else { "No such file or directory" };
+        assert!(said.contains("cannot start `") && said.contains(&format!("{name}`: {why}")), "{said}");
+        assert!(said.contains("hint"), "{said}");
         assert!(!said.contains("held back"), "{said}");
         assert_eq!(world.synced.seen(), before);
         world.nothing_is_left_over();
@@ -508,4 +666,89 @@ fn a_real_airflow_refuses_what_fails_hangs_or_eats_memory_and_lets_the_rest_thro
     let more = synced.repo.commit(&[("more.py", &format!("{head}\nwith DAG('more'):\n    pass\n"))]);
     run();
     synced.shows(&more);
+}
+
+#[test]
+fn a_real_airflow_looks_at_a_folder_without_a_database_and_waits_for_nobody() {
+    let Some(programs) = airflow() else { return };
+    let synced = Synced::empty();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/airflow-dagbag-check.py");
+    let python = programs.join("python");
+    let head = "from airflow.sdk import DAG, BaseHook, Variable\n";
+    let with = |text: &str, id: &str| format!("{head}{text}\nwith DAG('{id}'):\n    pass\n");
+    let many = format!("{head}for i in range(6000):\n    globals()[f'd{{i}}'] = DAG('d' * 240 + str(i))\n");
+    let forks = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\n    os._exit(0)\n";
+    synced.repo.commit(&[
+        ("broken.py", &with("1/0", "not_in_the_folder")),
+        ("dags/old.py", &with("from airflow.models import Variable\nVariable.get('none')", "old")),
+        ("dags/variable.py", &with("\nVariable.get('none')", "variable")),
+        ("dags/connection.py", &with("BaseHook.get_connection('none')", "connection")),
+        ("dags/many.py", &many),
+        ("dags/z.py", &with("", "first")),
+        ("dags/forks1.py", &with(forks, "forks1")),
+        ("dags/forks2.py", &with(forks, "forks2")),
+        ("dags/forks3.py", &with(forks, "forks3")),
+    ]);
+    let asks = |more: &str| {
+        let words = format!("{} {} --seconds=60 --jobs=1 {more}", python.display(), script.display());
+        let args =
+            ["--one-time", "--check=off", "--sync-timeout=300s", "--check-timeout=200s", "--verbose=2"];
+        synced.launch().env("PATH", PATH).set("check-command", words).args(args)
+    };
+    // What a missing value hides is a warning, and nothing else is wrong; nobody waits for what three files left running.
+    let began = Instant::now();
+    let finished = asks("--folder=dags").run(Duration::from_secs(240));
+    let said = &finished.stderr;
+    assert!(finished.status.success() && synced.published().is_some(), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    for path in ["dags/old.py", "dags/variable.py", "dags/connection.py"] {
+        assert!(said.contains(path), "{path}: {said}");
+    }
+    assert!(said.contains("VARIABLE_NOT_FOUND") && said.contains("Variable none does not exist"), "{said}");
+    assert!(!said.contains("held back") && !said.contains("broken.py"), "{said}");
+    let good = synced.published();
+
+    // Given, or strict; and what is wrong is told from the top of the tree.
+    let refused = |more: &str, env: Option<(&str, &str)>, told: &[&str]| {
+        let launch = env.iter().fold(asks(more), |launch, (name, value)| launch.env(name, value));
+        let finished = launch.run(Duration::from_secs(240));
+        let said = &finished.stderr;
+        assert!(finished.status.success() && said.contains("held back: "), "{more}: {said}");
+        told.iter().for_each(|text| assert!(said.contains(text), "{more}: {text}: {said}"));
+        assert_eq!(synced.published(), good);
+    };
+    synced.repo.commit(&[("dags/x.py", &with("", "x"))]);
+    refused("--folder=dags --strict", None, &["dags/connection.py"]);
+    refused("--folder=nowhere", None, &["nowhere", "is not there"]);
+    refused("--folder=../x", None, &["ended with 64"]);
+    refused("--nonsense", None, &["ended with 64"]);
+    let words = "dags/z.py";
+    synced.repo.commit(&[("dags/a.py", &with("", "first"))]);
+    refused("--folder=dags", None, &[words, "the DAG `first` is in `dags/a.py` too"]);
+
+    // A DAG file finds no credential, wherever it looks.
+    let secret = canary();
+    let look = "import os\nfound = ''\nfor pid in ['self', str(os.getppid())]:\n    found += open(f'/proc/{pid}/environ').read()\n\
+                raise RuntimeError('looked, and found it: ' + str('CANARY' in found + str(os.environ)))";
+    synced.repo.remove("dags/a.py");
+    synced.repo.commit(&[("dags/x.py", &with(look, "x"))]);
+    let url = format!("postgres://x:{secret}@h/");
+    refused(
+        "--folder=dags",
+        Some(("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", &url)),
+        &["dags/x.py:", "looked, and found it: False"],
+    );
+}
+
+#[test]
+fn a_python_without_airflow_or_room_has_not_answered() {
+    let world = World::new();
+    world.commit("new\n");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/airflow-dagbag-check.py");
+    let check = format!("/usr/bin/python3 {}", script.display());
+    let launch = world.synced.launch().env("PATH", PATH).set("check-command", check).args(["--one-time"]);
+    let said = synced::fails(&launch);
+    assert!(said.contains("has no answer (it ended with 75)") && said.contains("airflow"), "{said}");
+    assert!(!said.contains("held back"), "{said}");
+    world.nothing_is_left_over();
 }
