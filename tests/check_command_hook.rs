@@ -402,14 +402,14 @@ fn a_secret_that_a_program_prints_is_told_nowhere() {
             "variable" => {
                 base.set("repo", server.url("up.git")).set("username", "ada").env("GITSYNC_PASSWORD", &secret)
             }
-            _ => base.env("GITSYNC_REPO", server.url_with("ada", &url_spelt, "up.git")),
+            _ => base.set("repo", server.url_with("ada", &url_spelt, "up.git")),
         };
         let of_db = db.split([':', '@']).nth(2).unwrap().to_owned();
         for (how, told) in [
             ("text", r"ended with 4: ***\\n *** ***"),
             ("json", "a.py: ***"),
             ("again", "has no answer (it ended with 75): ***"),
-            ("tree", "the check command changed the tree: ***"),
+            ("tree", "the check command changed the tree: `***`"),
         ] {
             fs::write(world.notes.join("how"), how).unwrap();
             repo.commit(&[("a.py", &format!("{how}\n"))]);
