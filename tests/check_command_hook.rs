@@ -477,13 +477,22 @@ fn a_program_that_cannot_be_started_is_an_error_with_a_hint_and_no_rejection() {
     let closed = world.synced.path("closed.sh");
     fs::write(&closed, "#!/bin/sh\n").unwrap();
     let closed = closed.display().to_string();
-    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py", &closed] {
+    // An empty one, run by a shell, would be content.
+    let empty = world.synced.path("empty.sh");
+    fs::write(&empty, "").unwrap();
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o755)).unwrap();
+    let empty = empty.display().to_string();
+    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py", &closed, &empty] {
         let launch =
             world.synced.launch().env("PATH", PATH).args(["--one-time"]).set("check-command", command);
         let before = world.synced.seen();
         let said = synced::fails(&launch);
         let name = command.split(' ').next().unwrap_or_default().trim_start_matches('.');
-        let why = if command == closed { "Permission denied" } else { "No such file or directory" };
+        let why = match command {
+            _ if command == closed => "Permission denied",
+            _ if command == empty => "Exec format error",
+            _ => "No such file or directory",
+        };
         assert!(said.contains("cannot start `") && said.contains(&format!("{name}`: {why}")), "{said}");
         assert!(said.contains("hint"), "{said}");
         assert!(!said.contains("held back"), "{said}");

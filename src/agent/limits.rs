@@ -3,9 +3,11 @@
 //! Limits are set by the process that they are for, between its making and its program. There, code of ours would be unsafe, so this
 //! binary is started once more, sets them on itself, and becomes the program: its number, its group and all else stay as they are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -90,6 +92,7 @@ pub fn become_program(limits: Limits, program: &OsString, args: &[OsString]) -> 
     // It is closed by the kernel in the moment when this is the program.
     let told = io::stdin().as_fd().try_clone_to_owned();
     let failed = match limits.set() {
+        Ok(()) if is_for_a_shell(program) => io::Error::from(rustix::io::Errno::NOEXEC),
         Ok(()) => Command::new(program).args(args).stdin(Stdio::null()).exec(),
         Err(err) => err,
     };
@@ -100,6 +103,21 @@ pub fn become_program(limits: Limits, program: &OsString, args: &[OsString]) -> 
         let _ = UnixStream::from(told).write_all(&number.to_ne_bytes());
     }
     failed
+}
+
+/// Whether it is a text that names no program to run it. Libraries hand such a file to `/bin/sh`, and an empty one would be content
+/// with every revision.
+fn is_for_a_shell(program: &OsStr) -> bool {
+    let mut places = Vec::new();
+    if program.as_bytes().contains(&b'/') {
+        places.push(PathBuf::from(program));
+    } else if let Some(path) = std::env::var_os("PATH") {
+        places.extend(std::env::split_paths(&path).map(|place| place.join(program)));
+    }
+    let Some(file) = places.iter().find(|place| place.is_file()) else { return false };
+    let mut begin = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(128).read_to_end(&mut begin));
+    read.is_ok() && !begin.starts_with(b"#!") && !begin.contains(&0)
 }
 
 #[cfg(test)]
