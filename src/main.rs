@@ -4,15 +4,20 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use dagsync::agent::limits::become_program;
 use dagsync::agent::{App, End, Message, pid1, signals};
 use dagsync::cli::{self, Command};
 use dagsync::config::{self, Config, EXIT_USAGE, Inputs, LogFormat, Surroundings};
 use dagsync::log;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// What a sync that failed ends in.
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
+    // Before anything else: what runs with our uid, as a check command does, could read our environment and memory in /proc. Where
+    // the kernel refuses this, all else works.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let code = match cli::parse(std::env::args_os(), surroundings()) {
         Err(errors) => usage(&errors),
         Ok(Command::Run(inputs)) => run(&inputs).unwrap_or_else(failed),
@@ -25,6 +30,7 @@ fn main() -> ExitCode {
         Ok(Command::Probe(args)) => cli::ask::run(&args),
         Ok(Command::Print(text)) => cli::print(text.as_bytes()).map_or_else(failed, |()| 0),
         Ok(Command::True) => 0,
+        Ok(Command::Limited(it)) => failed(become_program(it.limits, &it.program, &it.args).into()),
         Ok(Command::Sleep(time)) => cli::sleep(time),
     };
     ExitCode::from(code)

@@ -1,9 +1,13 @@
 //! The only way to hold a secret.
 //!
 //! A `Secret` has no `Display`, its `Debug` prints `***`, it is not serializable, and it can only be read through
-//! [`Secret::expose`], so that `grep expose` lists every place where one leaves its wrapper.
+//! [`Secret::expose`], so that `grep expose` lists every place where one leaves its wrapper. What others wrote goes through
+//! [`Hidden`] before it is told.
 
 use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// A password, token or key. Never printed, never written, never compared in a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,9 +43,99 @@ impl From<String> for Secret {
     }
 }
 
+/// Secrets that somebody else's words are searched for.
+///
+/// It is for accidents: a program that prints what it was called with, an exception that has a URL in it. Who means to tell a
+/// secret that he has finds a spelling that is not looked for.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Hidden(Vec<Secret>);
+
+impl Hidden {
+    /// One more. An empty one is none.
+    pub fn add(&mut self, secret: &str) {
+        if !secret.is_empty() && self.0.iter().all(|known| known.expose() != secret) {
+            self.0.push(Secret::new(secret));
+        }
+    }
+
+    /// The password of a login, also as `Authorization: Basic` spells it.
+    pub fn add_login(&mut self, username: &str, password: &Secret) {
+        if !password.expose().is_empty() {
+            self.add(password.expose());
+            self.add(&STANDARD.encode(format!("{username}:{}", password.expose())));
+        }
+    }
+
+    /// The text with `***` in place of every secret, as it is or as a URL spells it.
+    pub fn hide(&self, text: &str) -> String {
+        let mut begins = [false; 256];
+        for secret in &self.0 {
+            begins[usize::from(secret.expose().as_bytes()[0])] = true;
+            begins[usize::from(b'%')] = true;
+        }
+        let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some(first) = rest.chars().next() {
+            let bytes = rest.as_bytes();
+            let found = if begins[usize::from(bytes[0])] {
+                self.0.iter().filter_map(|secret| spelt(secret.expose().as_bytes(), bytes)).max()
+            } else {
+                None
+            };
+            if found.is_some() {
+                shown.push_str("***");
+            } else {
+                shown.push(first);
+            }
+            rest = rest.get(found.unwrap_or(first.len_utf8())..).unwrap_or_default();
+        }
+        shown
+    }
+}
+
+/// How many bytes at the beginning of `text` are this secret, if they are.
+fn spelt(secret: &[u8], text: &[u8]) -> Option<usize> {
+    if text.starts_with(secret) {
+        return Some(secret.len());
+    }
+    let hex = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut at = 0;
+    for byte in secret {
+        at += match text.get(at)? {
+            b'%' if hex(at + 1).zip(hex(at + 2)) == Some((u32::from(byte >> 4), u32::from(byte & 15))) => 3,
+            other if other == byte => 1,
+            _ => return None,
+        };
+    }
+    Some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_hidden_is_nowhere_in_the_text_as_it_is_or_as_a_url_spells_it() {
+        let mut hidden = Hidden::default();
+        assert_eq!(hidden.hide("pä%ss"), "pä%ss", "nothing is known");
+        ["pä%s@", "pä%s@word", "x", ""].iter().for_each(|secret| hidden.add(secret));
+        hidden.add_login("ada", &Secret::new("hunter2"));
+        hidden.add_login("bob", &Secret::new(""));
+        for (text, shown) in [
+            ("", ""),
+            ("a pä%s@, b", "a ***, b"),
+            ("pä%s@word", "***"),
+            ("pä%s@wor", "***wor"),
+            ("https://u:p%C3%a4%25s%40@h", "https://u:***@h"),
+            ("p%C3%a4%s%40", "***"),
+            ("x%78%7", "******%7"),
+            ("Authorization: Basic YWRhOmh1bnRlcjI=", "Authorization: Basic ***"),
+            ("hunter2hunter2hunter", "******hunter"),
+            ("a ≠ b: 100% p", "a ≠ b: 100% p"),
+        ] {
+            assert_eq!(hidden.hide(text), shown, "{text}");
+        }
+        assert_eq!(format!("{hidden:?}").matches("hunter").count(), 0);
+    }
 
     #[test]
     fn debug_of_a_secret_shows_nothing_of_it() {

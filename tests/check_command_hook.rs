@@ -7,14 +7,15 @@ mod synced;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use support::agent::{Agent, Launch};
 use support::canary::{assert_not_below, assert_not_in, canary};
 use support::observe::{address, metrics, sample};
-use support::process::{as_process_1, unproven};
+use support::process::{as_process_1, program};
 use support::wait::{PATIENCE, holds_within, wait_until};
 use support::{GitServer, Repo};
 use synced::{Synced, succeeds};
@@ -318,16 +319,183 @@ fn no_credential_of_ours_reaches_the_program() {
     }
 }
 
+/// The command as a uid without any capability: as itself, if the tests run as one.
+fn as_nobody(synced: &Synced, launch: &Launch) -> Command {
+    let plain = launch.command();
+    if !rustix::process::geteuid().is_root() {
+        return plain;
+    }
+    // The folder of the build is closed to that uid, and so is the upstream's owner to git.
+    let copy = synced.path("dagsync");
+    fs::copy(plain.get_program(), &copy).unwrap();
+    let mut command = Command::new(program("setpriv"));
+    command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy).args(plain.get_args());
+    command.env_clear();
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    fs::set_permissions(synced.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    command
+}
+
+#[test]
+fn no_process_of_our_uid_can_read_what_we_were_started_with() {
+    let synced = Synced::new();
+    let secret = canary();
+    let script = synced.path("check.sh");
+    // Each of them would have it, if it could be opened.
+    let text = "#!/bin/sh\nid -u; cd /proc/$PPID; for it in environ maps mem auxv fd/0; do \
+                if head -c 1 $it >/dev/null 2>&1; then echo \"read $it\"; fi; done\n\
+                tr '\\0' '\\n' <environ; ls fd; echo looked; exit 3\n";
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let root = synced.path("of nobody");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+    let launch = Launch::new(["--link=repo", "--one-time", "--max-failures=0"])
+        .set("repo", synced.repo.work())
+        .set("root", &root)
+        .set("check-command", &script)
+        .env("PATH", PATH)
+        // Of no name that says so: what is not told is not what is looked at here.
+        .env("ANYTHING", &secret);
+    let finished = Agent::spawn(as_nobody(&synced, &launch)).finish(PATIENCE);
+    let said = &finished.stderr;
+    assert!(said.contains("ended with 3: ") && said.contains("looked"), "{said}");
+    assert!(!said.contains("ended with 3: 0\\n"), "as root this proves nothing: {said}");
+    assert!(!said.contains("read environ") && !said.contains("read "), "{said}");
+    assert_not_in(&secret, "what was said", said);
+}
+
+#[test]
+fn a_secret_that_a_program_prints_is_told_nowhere() {
+    for way in ["file", "variable", "address"] {
+        let world = World::new();
+        let repo = Repo::bare(world.synced.path("served/up.git"));
+        let secret = format!("{}/@", canary());
+        let server = GitServer::over(world.synced.path("served")).account("ada", &secret).start();
+        repo.commit(&[("a.py", "1\n")]);
+        let root = world.synced.path("root of it");
+        let file = world.synced.path("password");
+        fs::write(&file, &secret).unwrap();
+        let db = format!("postgres://airflow:{}@db/airflow", canary());
+        let error_file = world.synced.path("error.json");
+        let url_spelt = secret.replace('/', "%2F").replace('@', "%40");
+        let script = format!(
+            r#"case "$(cat "$NOTES/how")" in
+            text) cat '{file}'; echo " {url_spelt} $AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" >&2; exit 4;;
+            again) cat '{file}'; exit 75;;
+            tree) touch "$1/$(printf %s "$AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" | cut -d: -f3 | cut -d@ -f1)";;
+            *) printf '{{"version":1,"findings":[{{"path":"a.py","message":"%s","hint":"%s"}}]}}' "$(cat '{file}')" '{url_spelt}'
+               exit 1;;
+            esac"#,
+            file = file.display()
+        );
+        let base =
+            world.asks(&script).set("link", "served").set("root", &root).set("error-file", &error_file);
+        let base =
+            base.env("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", &db).args(["--verbose=9", "--init-period=20ms"]);
+        let launch = match way {
+            "file" => {
+                base.set("repo", server.url("up.git")).set("username", "ada").set("password-file", &file)
+            }
+            "variable" => {
+                base.set("repo", server.url("up.git")).set("username", "ada").env("GITSYNC_PASSWORD", &secret)
+            }
+            _ => base.set("repo", server.url_with("ada", &url_spelt, "up.git")),
+        };
+        let of_db = db.split([':', '@']).nth(2).unwrap().to_owned();
+        for (how, told) in [
+            ("text", r"ended with 4: ***\\n *** ***"),
+            ("json", "a.py: ***"),
+            ("again", "has no answer (it ended with 75): ***"),
+            ("tree", "the check command changed the tree: `***`"),
+        ] {
+            fs::write(world.notes.join("how"), how).unwrap();
+            repo.commit(&[("a.py", &format!("{how}\n"))]);
+            let agent = launch.clone().args(["--http-bind=127.0.0.1:0", "--max-failures=-1"]).start();
+            agent.wait_for_text(told, PATIENCE);
+            agent.wait_until("the error file", || error_file.exists());
+            let page = metrics(address(&agent));
+            let error = fs::read_to_string(&error_file).unwrap_or_default();
+            for secret in [secret.as_str(), of_db.as_str(), url_spelt.as_str()] {
+                assert_not_in(secret, "stderr", agent.stderr());
+                assert_not_in(secret, "the error file", &error);
+                assert_not_in(secret, "metrics", &page);
+            }
+            drop(agent);
+            let state = fs::read_to_string(root.join(".dagsync/state.json")).unwrap_or_default();
+            [&secret, &of_db, &url_spelt].iter().for_each(|it| assert_not_in(it, "the state", &state));
+        }
+    }
+}
+
+#[test]
+fn a_program_that_could_not_look_has_not_answered_and_is_asked_again() {
+    let world = World::new();
+    let before = world.synced.seen();
+    let new = world.commit("new\n");
+    let script = r#"echo x >> "$NOTES/asked"; [ -e "$NOTES/there" ] || { echo no room >&2; exit 75; }"#;
+    let mut agent = world.asks(script).args(["--max-failures=-1", "--init-period=20ms"]).start();
+    agent.wait_until("a second try", || world.lines("asked") >= 2);
+    assert_eq!(world.synced.seen(), before);
+    assert!(agent.stderr().contains("has no answer (it ended with 75): no room"), "{}", agent.stderr());
+    fs::write(world.notes.join("there"), "").unwrap();
+    agent.wait_published(&world.synced.root, "repo", &new);
+    assert!(!agent.stderr().contains("held back"), "{}", agent.stderr());
+    agent.signal(Signal::TERM);
+    assert!(agent.wait_exit(PATIENCE).is_some_and(|status| status.success()));
+    world.synced.nothing_is_left_over();
+}
+
+#[test]
+fn no_process_of_the_program_has_more_than_its_limits() {
+    let world = World::new();
+    let script = r#"for it in c n t d; do ulimit -S -$it; ulimit -H -$it; done > "$NOTES/limits""#;
+    let once = |more: &[&str]| {
+        world.commit(&format!("{more:?}\n"));
+        succeeds(&world.asks(script).args(["--one-time"]).args(more));
+        world.note("limits").split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let (kib, time, short) = (4 << 20, 61 * cores, 3 * cores);
+    assert_eq!(once(&[]), format!("0 0 1024 1024 {time} {time} {kib} {kib}"));
+    let said = once(&["--check-timeout=1500ms", "--check-memory=1GiB"]);
+    assert_eq!(said, format!("0 0 1024 1024 {short} {short} {0} {0}", 1 << 20));
+    assert!(once(&["--check-memory=0"]).ends_with(&format!("{time} {time} unlimited unlimited")));
+    // What takes more is refused by the kernel, not by us.
+    let text = "/usr/bin/python3 -c 'held = bytearray(200 << 20)'";
+    world.commit("memory\n");
+    let said = world.holds(&world.asks(text).args(["--check-memory=100MiB"]));
+    assert!(said.contains("MemoryError"), "{said}");
+    succeeds(&world.asks(text).args(["--one-time", "--check-memory=400MiB"]));
+}
+
 #[test]
 fn a_program_that_cannot_be_started_is_an_error_with_a_hint_and_no_rejection() {
     let world = World::new();
     let new = world.commit("new\n");
-    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py"] {
+    let closed = world.synced.path("closed.sh");
+    fs::write(&closed, "#!/bin/sh\n").unwrap();
+    let closed = closed.display().to_string();
+    // An empty one, run by a shell, would be content.
+    let empty = world.synced.path("empty.sh");
+    fs::write(&empty, "").unwrap();
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o755)).unwrap();
+    let empty = empty.display().to_string();
+    for command in ["/nonexistent/check", "no-such-program --strict", "./a.py", &closed, &empty] {
         let launch =
             world.synced.launch().env("PATH", PATH).args(["--one-time"]).set("check-command", command);
         let before = world.synced.seen();
         let said = synced::fails(&launch);
-        assert!(said.contains("cannot start `") && said.contains("hint"), "{said}");
+        let name = command.split(' ').next().unwrap_or_default().trim_start_matches('.');
+        let why = match command {
+            _ if command == closed => "Permission denied",
+            _ if command == empty => "Exec format error",
+            _ => "No such file or directory",
+        };
+        assert!(said.contains("cannot start `") && said.contains(&format!("{name}`: {why}")), "{said}");
+        assert!(said.contains("hint"), "{said}");
         assert!(!said.contains("held back"), "{said}");
         assert_eq!(world.synced.seen(), before);
         world.nothing_is_left_over();
@@ -444,68 +612,4 @@ fn process_1_gets_every_answer_and_reaps_what_the_program_left() {
     };
     let reaped = holds_within(PATIENCE, || left().is_empty());
     assert!(reaped, "left: {:?}\n{}", left(), agent.stderr());
-}
-
-fn airflow() -> Option<PathBuf> {
-    let programs = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from);
-    if programs.is_none() {
-        unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    }
-    programs
-}
-
-#[test]
-fn a_real_airflow_refuses_what_fails_hangs_or_eats_memory_and_lets_the_rest_through() {
-    let Some(programs) = airflow() else { return };
-    let synced = Synced::empty();
-    let good =
-        synced.repo.commit(&[("good.py", "from airflow.sdk import DAG\n\nwith DAG('good'):\n    pass\n")]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/airflow-dagbag-check.py");
-    let scratch = synced.path("tmp");
-    fs::create_dir(&scratch).unwrap();
-    let words =
-        format!("{} {} --seconds=5 --memory-mib=1500", programs.join("python").display(), script.display());
-    // What it is about is not what the gate would find by itself.
-    let launch = synced
-        .launch()
-        .env("PATH", PATH)
-        .env("TMPDIR", &scratch)
-        .set("check-command", words)
-        .args(["--one-time", "--sync-timeout=300s", "--check-timeout=200s", "--verbose=2"]);
-    let run = || {
-        let finished = launch.run(Duration::from_secs(240));
-        assert!(finished.status.success(), "{finished:?}");
-        assert_eq!(synced::names(&scratch), [""; 0], "nothing of it is left");
-        finished.stderr
-    };
-    let began = Instant::now();
-    run();
-    println!("a check of one good file took {:?}", began.elapsed());
-    synced.shows(&good);
-    let head = "from airflow.sdk import DAG\n";
-    let bad = [
-        ("fails.py", "1/0\n", "division by zero"),
-        (
-            "hangs.py",
-            "import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    time.sleep(1)\n",
-            "not loaded in time",
-        ),
-        (
-            "spins.py",
-            "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    pass\n",
-            "spins.py",
-        ),
-        ("eats.py", "held = bytearray(4 << 30)\n", "MemoryError"),
-        ("ends.py", "import os\nos._exit(0)\n", "ended the process"),
-    ];
-    for (path, text, told) in bad {
-        synced.repo.commit(&[(path, &format!("{head}{text}"))]);
-        let said = run();
-        assert!(said.contains("held back: ") && said.contains(path) && said.contains(told), "{path}: {said}");
-        assert_eq!(synced.published().as_deref(), Some(&*good), "{path}");
-        synced.repo.remove(path);
-    }
-    let more = synced.repo.commit(&[("more.py", &format!("{head}\nwith DAG('more'):\n    pass\n"))]);
-    run();
-    synced.shows(&more);
 }

@@ -152,6 +152,7 @@ fn flags_and_variables_in_the_documents_exist() {
         "--folder",
         "--seconds",
         "--memory-mib",
+        "--jobs",
     ];
     let mut unknown = Vec::new();
     for page in pages() {

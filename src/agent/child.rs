@@ -1,10 +1,11 @@
 //! Child processes: how every one of them is built, run and ended.
 //!
-//! A child gets the variables it is given and no others, nothing on its stdin, a process group of its own, and a time. What is left of
+//! A child gets the variables it is given and no others, nothing on its stdin, a process group of its own, limits, and a time. What is left of
 //! its group when it ends, or when its time is over, is killed. Only what left the group on purpose (`setsid`) lives on, and
 //! is waited for by nobody.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::net::unix::pipe::Receiver;
 
+use super::limits::{Limits, Unstarted, limited};
 use super::pid1::{Children, OwnChild};
 use crate::deadline::{Deadline, Expired};
 use crate::error::{Advice, Remedy};
@@ -62,19 +64,40 @@ impl Advice for Error {
     }
 }
 
-/// A command: the only way to one. `words` is not empty.
-pub(super) fn command(words: &[String], environment: &[(String, Secret)], folder: &Path) -> Command {
-    let mut command = Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value.expose())))
-        .current_dir(folder)
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+/// A child that is to be started: the only way to one.
+#[derive(Debug)]
+pub(super) struct Program {
+    name: String,
+    command: Command,
+    unstarted: Unstarted,
+}
+
+impl Program {
+    /// `words` is not empty.
+    pub(super) fn new(
+        words: &[String],
+        environment: &[(String, Secret)],
+        folder: &Path,
+        limits: Limits,
+    ) -> Result<Program, Error> {
+        let name = words[0].clone();
+        let (mut command, unstarted) =
+            limited(words, limits).map_err(|source| Error::Start { program: name.clone(), source })?;
+        // Its stdin is the program's no more.
+        command
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value.expose())))
+            .current_dir(folder)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(Program { name, command, unstarted })
+    }
+
+    /// One more argument.
+    pub(super) fn arg(&mut self, arg: impl AsRef<OsStr>) {
+        self.command.arg(arg);
+    }
 }
 
 /// How a child ended, and what it wrote.
@@ -110,16 +133,16 @@ impl Kept {
     }
 }
 
-/// Runs a command of [`command`] to its end, or until its time or that of the pass is over.
+/// Runs it to its end, or until its time or that of the pass is over.
 pub(super) fn run(
-    command: &mut Command,
+    program: Program,
     children: &Children,
     timeout: Duration,
     deadline: &Deadline,
 ) -> Result<Ended, Error> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let Program { name: program, mut command, unstarted } = program;
     let lost = |source| Error::Lost { program: program.clone(), source };
-    let child = children.spawn(command);
+    let child = children.spawn(&mut command);
     let mut group = Group(Some(child.map_err(|source| Error::Start { program: program.clone(), source })?));
     let pipes = group.pipes();
     let [stdout, stderr] = [RefCell::default(), RefCell::default()];
@@ -148,6 +171,9 @@ pub(super) fn run(
         Err(why) => return Err(Error::Expired { program, why }),
     }
     let status = group.wait().map_err(lost)?;
+    if let Some(source) = unstarted.why() {
+        return Err(Error::Start { program, source });
+    }
     let [stdout, stderr] = [stdout, stderr].map(|kept: RefCell<Kept>| {
         let mut kept = kept.into_inner();
         kept.end(KEPT);

@@ -13,6 +13,7 @@ mod files;
 mod folder;
 mod found;
 mod gate;
+pub mod limits;
 mod list;
 mod locks;
 mod meant;

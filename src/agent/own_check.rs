@@ -1,5 +1,6 @@
 //! The last part of **check**, after **stage**: the operator's own program looks at the tree that is to be published.
 
+use std::num::NonZeroUsize;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -11,6 +12,7 @@ use super::child;
 use super::failure::{Broken, Failure};
 use super::found::names;
 use super::gate::tell;
+use super::limits::Limits;
 use super::pass::Pass;
 use super::resolve::Target;
 use crate::check::command::{findings, reason, refusal};
@@ -18,12 +20,16 @@ use crate::check::verdict::Policy;
 use crate::check::{Finding, OwnCheck};
 use crate::error::Remedy;
 use crate::git::store::Objects;
+use crate::git::{AuthConfig, auth};
 use crate::metrics::Stage;
 use crate::publish::retain;
 use crate::publish::state::Held;
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 use crate::tree::verify::{self, Subject};
 use crate::tree::{manifest, survey, write};
+
+/// What a program ends with that could not look: `EX_TEMPFAIL` of sysexits.h.
+const NO_ANSWER: i32 = 75;
 
 /// The revision that is on disk and not yet published.
 pub(super) struct Staged<'a> {
@@ -73,26 +79,45 @@ impl Pass<'_> {
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
         environment.extend(ours.map(|(name, value)| (name.to_owned(), Secret::new(value))));
-        let mut command = child::command(&own.words, &environment, staged.tree);
-        command.arg(staged.tree);
-        let ended = child::run(&mut command, &source.children, own.timeout, &self.deadline)
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let limits = Limits::new(own.timeout, cores, own.memory);
+        let mut hidden = own.hidden.clone();
+        hide_files(&mut hidden, own);
+        let ended = child::Program::new(&own.words, &environment, staged.tree, limits)
+            .and_then(|mut program| {
+                program.arg(staged.tree);
+                child::run(program, &source.children, own.timeout, &self.deadline)
+            })
             .map_err(|err| Broken::from(no_answer(&err)))?;
+        // It may have seen a password that was changed meanwhile, before that or after it.
+        hide_files(&mut hidden, own);
         if let Some(signal) = stopped_by(ended.status) {
             return Err(Broken::from(Failure::new(
                 Stage::Check,
                 &format!("the check command was killed by signal {signal}"),
-                Some("somebody, or the kernel for want of memory, ended it: that is no answer"),
+                Some(
+                    "somebody, or the kernel for want of memory or for its processor time, ended it: that is no answer",
+                ),
                 Remedy::Retry { after: None },
             )));
         }
-        self.is_untouched(objects, staged)?;
-        let mut told = if ended.stdout.cut { None } else { findings(&ended.stdout.bytes) };
+        if ended.status.code() == Some(NO_ANSWER) {
+            let output = [ended.stdout.bytes, b"\n".to_vec(), ended.stderr.bytes].concat();
+            return Err(Broken::from(Failure::new(
+                Stage::Check,
+                &reason(&format!("has no answer (it ended with {NO_ANSWER})"), None, &output, &hidden),
+                Some("it is asked again; see what it wrote"),
+                Remedy::Retry { after: None },
+            )));
+        }
+        self.is_untouched(objects, staged, &hidden)?;
+        let mut told = if ended.stdout.cut { None } else { findings(&ended.stdout.bytes, &hidden) };
         let refused = (!ended.status.success()).then(|| {
             let output = match told {
                 Some(_) => ended.stderr.bytes,
                 None => [ended.stdout.bytes, b"\n".to_vec(), ended.stderr.bytes].concat(),
             };
-            reason(&how(ended.status), told.as_deref(), &output)
+            reason(&how(ended.status), told.as_deref(), &output, &hidden)
         });
         let found = told.get_or_insert_default();
         found.extend(refused.as_deref().map(refusal));
@@ -113,7 +138,7 @@ impl Pass<'_> {
     }
 
     /// A program that wrote to the tree, or a DAG file that it ran, would publish what no commit has.
-    fn is_untouched(&self, objects: &Objects, staged: &Staged<'_>) -> Result<(), Broken> {
+    fn is_untouched(&self, objects: &Objects, staged: &Staged<'_>, hidden: &Hidden) -> Result<(), Broken> {
         let source = &*self.source;
         let subject = Subject {
             tree: staged.tree,
@@ -141,7 +166,7 @@ impl Pass<'_> {
         let Some(first) = damage.first() else { return self.deadline.check().map_err(expired) };
         Err(Broken::from(Failure::new(
             Stage::Check,
-            &format!("the check command changed the tree: {first}"),
+            &hidden.hide(&format!("the check command changed the tree: {first}")),
             Some("let it write elsewhere, or work on a copy"),
             Remedy::Human,
         )))
@@ -161,6 +186,17 @@ impl Pass<'_> {
         }
         source.leftovers |= !removal.failed.is_empty();
         source.tell_removal(&removal);
+    }
+}
+
+/// What the password files hold now.
+fn hide_files(hidden: &mut Hidden, own: &OwnCheck) {
+    for (username, file) in &own.password_files {
+        let config = AuthConfig::PasswordFile { username: username.clone(), file: file.clone() };
+        // A file that cannot be read is a failure of the pass that needs it.
+        if let Ok(Some(login)) = auth::login(&config) {
+            hidden.add_login(&login.username, &login.password);
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! The operator's own check, as values: what is to be run, and what its output says. Runs nothing.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::{Code, Finding, Issue, Severity};
 use crate::log::escape;
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 
 /// A program may write more than anybody reads.
 const MOST_FINDINGS: usize = 10_000;
@@ -23,12 +24,18 @@ pub struct OwnCheck {
     pub words: Vec<String>,
     /// How long it may take.
     pub timeout: Duration,
+    /// How many bytes each of its processes may have; `None` = as many as there are.
+    pub memory: Option<u64>,
     /// All variables that it gets of ours. `AIRFLOW__…` may carry Airflow's own credentials.
     pub environment: Vec<(String, Secret)>,
+    /// What is not told of what it says, whoever's secret it is: of all sources and of the environment.
+    pub hidden: Hidden,
+    /// Users and files with their passwords, which belong to that too and may change.
+    pub password_files: Vec<(String, PathBuf)>,
 }
 
 /// What an answer depends on is remembered on disk as `Debug` shows it. An argument may be a credential, so it is shown by its
-/// sum; another `PATH` after a restart asks no question again.
+/// sum; another `PATH` after a restart asks no question again, more memory does.
 impl fmt::Debug for OwnCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
@@ -37,7 +44,8 @@ impl fmt::Debug for OwnCheck {
             hasher.update(&[0]);
         }
         let sum = hasher.try_finalize().map(|sum| sum.to_string()).unwrap_or_default();
-        write!(f, "OwnCheck({sum})")
+        let memory = self.memory.unwrap_or_default();
+        write!(f, "OwnCheck({sum}, {memory})")
     }
 }
 
@@ -61,12 +69,13 @@ struct Found {
 }
 
 /// The findings in an output that is our JSON; `None` if it is something else. A code that we do not know is `command`.
-pub fn findings(output: &[u8]) -> Option<Vec<Finding>> {
+pub fn findings(output: &[u8], hidden: &Hidden) -> Option<Vec<Finding>> {
     let answer: Answer = serde_json::from_slice(output).ok()?;
     if answer.version != 1 {
         return None;
     }
-    let line = |text: &str| -> String { escape(text).chars().take(MESSAGE).collect() };
+    // What is hidden first: half of a secret is not found any more.
+    let line = |text: &str| -> String { escape(&hidden.hide(text)).chars().take(MESSAGE).collect() };
     let finding = |found: &Found| {
         let code = found.code.as_deref().and_then(Code::named).unwrap_or(Code::Command);
         let hint = found.hint.as_deref().map(line);
@@ -88,7 +97,7 @@ pub fn refusal(reason: &str) -> Finding {
 }
 
 /// Why a revision is held back, in one line: what was found, or the end of what was written.
-pub fn reason(how: &str, findings: Option<&[Finding]>, output: &[u8]) -> String {
+pub fn reason(how: &str, findings: Option<&[Finding]>, output: &[u8], hidden: &Hidden) -> String {
     let worst = findings.and_then(|all| {
         let worst = all.iter().max_by_key(|it| it.severity)?;
         let first = all.iter().find(|it| it.severity == worst.severity)?;
@@ -96,7 +105,7 @@ pub fn reason(how: &str, findings: Option<&[Finding]>, output: &[u8]) -> String 
         let more = if all.len() > 1 { format!(" (and {} more)", all.len() - 1) } else { String::new() };
         Some(format!("{}{line}: {}{more}", first.path, first.issue.message))
     });
-    let said = worst.unwrap_or_else(|| tail(output));
+    let said = worst.unwrap_or_else(|| tail(output, hidden));
     if said.is_empty() {
         format!("the check command {how} and wrote nothing")
     } else {
@@ -105,8 +114,8 @@ pub fn reason(how: &str, findings: Option<&[Finding]>, output: &[u8]) -> String 
 }
 
 /// The end of an output, as one line without control characters.
-fn tail(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
+fn tail(output: &[u8], hidden: &Hidden) -> String {
+    let text = hidden.hide(&String::from_utf8_lossy(output));
     let text = text.trim();
     let mut room = TAIL - '…'.len_utf8();
     let mut start = text.len();
@@ -128,13 +137,13 @@ mod tests {
             {"path":"a.py","line":3,"column":1,"severity":"warning","code":"schedule","message":"x\u001b[2J","hint":"h"},
             {"path":"b.py","code":"house-rule","message":"no"},{"path":"c.py","severity":"nonsense","message":"y"}]}
         "#;
-        let found = findings(text).unwrap();
+        let found = findings(text, &Hidden::default()).unwrap();
         let shown: Vec<_> = found.iter().map(|it| (it.severity, it.issue.code, it.issue.line)).collect();
         let other = (Severity::Error, Code::Command, 0);
         assert_eq!(shown, [(Severity::Warning, Code::Schedule, 3), other, other]);
         assert_eq!(found[0].issue.message, "x\\u{1b}[2J");
         for other in ["", "all is well", "{}", r#"{"version":2,"findings":[]}"#, r#"{"findings":[]}"#] {
-            assert_eq!(findings(other.as_bytes()), None, "{other}");
+            assert_eq!(findings(other.as_bytes(), &Hidden::default()), None, "{other}");
         }
     }
 
@@ -143,7 +152,11 @@ mod tests {
         let all = findings(
             br#"{"version":1,"findings":[{"path":"a.py","severity":"warning","message":"w"},
                 {"path":"b.py","line":7,"message":"bad"}]}"#,
+            &Hidden::default(),
         );
+        let reason = |how: &str, found: Option<&[Finding]>, output: &[u8]| {
+            reason(how, found, output, &Hidden::default())
+        };
         assert_eq!(
             reason("ended with 1", all.as_deref(), b"log"),
             "the check command ended with 1: b.py:7: bad (and 1 more)"
@@ -158,11 +171,30 @@ mod tests {
     #[test]
     fn the_tail_has_4_kib_at_most_whatever_is_written() {
         for text in ["é".repeat(9000), "\u{1b}".repeat(9000), "\u{202e}x\n".repeat(9000)] {
-            let tail = tail(text.as_bytes());
+            let tail = tail(text.as_bytes(), &Hidden::default());
             assert!(tail.len() <= TAIL && tail.len() > TAIL - 20, "{}", tail.len());
             assert!(!tail.contains(char::is_control) && tail.starts_with('…'));
         }
-        assert_eq!(tail(b"\xff short"), "\u{fffd} short");
+        assert_eq!(tail(b"\xff short", &Hidden::default()), "\u{fffd} short");
+    }
+
+    #[test]
+    fn no_half_of_a_secret_is_left_where_a_text_is_cut() {
+        let mut hidden = Hidden::default();
+        hidden.add(&"s3cret".repeat(10));
+        let spelt = "s3cret".repeat(10);
+        for before in TAIL - 80..TAIL + 20 {
+            let shown = tail(format!("{spelt}{}", "x".repeat(before)).as_bytes(), &hidden);
+            assert!(!shown.contains("s3cret") && !shown.contains("cret"), "{before}");
+        }
+        for before in MESSAGE - 80..MESSAGE + 20 {
+            let message = format!("{}{spelt}", "x".repeat(before));
+            let json = format!(
+                r#"{{"version":1,"findings":[{{"path":"{spelt}","message":"{message}","hint":"{spelt}"}}]}}"#
+            );
+            let found = format!("{:?}", findings(json.as_bytes(), &hidden));
+            assert!(!found.contains("s3cret") && found.contains("***"), "{found}");
+        }
     }
 
     #[test]
@@ -170,7 +202,10 @@ mod tests {
         let of = |words: &[&str]| OwnCheck {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             timeout: Duration::from_secs(1),
+            memory: None,
             environment: Vec::new(),
+            hidden: Hidden::default(),
+            password_files: Vec::new(),
         };
         let shown = |words: &[&str]| format!("{:?}", of(words));
         assert_eq!(shown(&["a", "b"]), shown(&["a", "b"]));
@@ -178,5 +213,7 @@ mod tests {
         assert!(!shown(&["check", "--token=CANARY"]).contains("CANARY"));
         let slow = OwnCheck { timeout: Duration::from_secs(9), ..of(&["a"]) };
         assert_eq!(format!("{slow:?}"), shown(&["a"]), "more time makes no refusal a better one");
+        let large = OwnCheck { memory: Some(1), ..of(&["a"]) };
+        assert_ne!(format!("{large:?}"), shown(&["a"]), "more memory may");
     }
 }

@@ -27,6 +27,7 @@ pub use command::command;
 pub use plan::PlanArgs;
 pub use probe::{Probe, ProbeArgs};
 
+use crate::agent::limits::{self, Limits};
 use crate::config::{self, Config, Errors, Inputs, Problem, Surroundings};
 use crate::path::absolute;
 
@@ -47,8 +48,21 @@ pub enum Command {
     Print(String),
     /// Exit 0: the image has no shell, and `/bin/true` is a link to us.
     True,
+    /// Become the operator's program with these limits. Nobody types this: the agent does.
+    Limited(Limited),
     /// Sleep, then exit 0: `/bin/sleep`. `None` = for ever.
     Sleep(Option<Duration>),
+}
+
+/// A program, its arguments, and what it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    /// What it may take.
+    pub limits: Limits,
+    /// Its name, as it was given.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
 }
 
 /// `dagsync demo`.
@@ -83,6 +97,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
             args.remove(0);
             plan(args, around)
         }
+        Some(limits::COMMAND) => limited(&args[1..]),
         Some(name) if command::is_subcommand(name) => subcommand(args, &around),
         Some(name) if !name.starts_with('-') => Err(unknown_command(name)),
         _ => run(args, around),
@@ -97,6 +112,17 @@ fn unknown_command(name: &str) -> Errors {
         None => problem.hint("see `dagsync --help`; flags are `--flag=value` or `--flag value`"),
     }
     .into()
+}
+
+fn limited(args: &[OsString]) -> Result<Command, Errors> {
+    let number = |at: usize| args.get(at)?.to_str()?.parse().ok();
+    match (number(0), number(1), args.get(2..).and_then(<[_]>::split_first)) {
+        (Some(seconds), Some(memory), Some((program, args))) => {
+            let limits = Limits { seconds, memory };
+            Ok(Command::Limited(Limited { limits, program: program.clone(), args: args.to_vec() }))
+        }
+        _ => Err(unknown_command(limits::COMMAND)),
+    }
 }
 
 fn run(args: Vec<OsString>, around: Surroundings) -> Result<Command, Errors> {

@@ -2,6 +2,7 @@
 
 mod checking;
 mod checks;
+mod hidden;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub(super) fn resolve(said: &Said, inputs: &Inputs, errors: &mut Errors) -> Conf
         sources.extend(one(&said.view(Some(layer)), &label, &inputs.surroundings, errors, &mut warnings));
     }
     checks::across(&sources, errors);
+    hidden::tell_all(&mut sources, &inputs.surroundings);
     Config { process, sources, warnings }
 }
 

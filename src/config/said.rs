@@ -49,6 +49,11 @@ impl Surroundings {
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(Secret::expose).filter(|value| !value.is_empty())
     }
+
+    /// All variables, with their names.
+    pub fn vars(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.expose()))
+    }
 }
 
 /// Flags and surroundings: what stays the same when the config file is read again.

@@ -239,7 +239,7 @@ fn ssh_parts(authority: &str, path: &str) -> UrlError {
 }
 
 /// `None` when the bytes are not UTF-8. A lone `%` stays what it is, as in git and curl.
-fn percent_decode(text: &str) -> Option<String> {
+pub fn percent_decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;

@@ -48,5 +48,9 @@ pub(super) static CHECK: &[Opt] = &[
         .vars(&["DAGSYNC_CHECK_TIMEOUT"])
         .default("60s")
         .doc("Then it is killed with all that it started in its process group, and the pass has failed: it is tried again. \
-              `sync-timeout`, which is for the whole pass, must be longer."),
+              `sync-timeout`, which is for the whole pass, must be longer. No process of it gets more processor time than that, and a second, on each core."),
+    Opt::source("check-memory", Kind::Size, "Memory that each process of `check-command` may have; 0 = no bound")
+        .vars(&["DAGSYNC_CHECK_MEMORY"])
+        .default("4GiB")
+        .doc("What a process has of its own (`RLIMIT_DATA`): its heap, stacks and private maps, not the files it maps to read."),
 ];

@@ -98,6 +98,7 @@ const OURS: &[&str] = &[
     "on-rewind",
     "check-command",
     "check-timeout",
+    "check-memory",
     "symlinks",
     "airflowignore-guard",
     "max-entries",

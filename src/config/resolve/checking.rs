@@ -11,8 +11,9 @@ use super::source::Reader;
 use crate::check::target::{Airflow, IgnoreSyntax, Python};
 use crate::check::verdict::Policy;
 use crate::check::{Assumed, OnRewind, OwnCheck, Settings, Target};
-use crate::config::value::parse_bool;
+use crate::config::value::{parse_bool, parse_size};
 use crate::path::absolute;
+use crate::secret::Hidden;
 
 impl Reader<'_> {
     pub(super) fn check(&mut self) -> Settings {
@@ -58,6 +59,7 @@ impl Reader<'_> {
 
     fn own_check(&mut self) -> Option<OwnCheck> {
         let timeout = self.duration("check-timeout").unwrap_or(Duration::from_secs(60));
+        let memory = self.view.text("check-memory").and_then(parse_size).unwrap_or(4 << 30);
         let setting = self.view.get("check-command")?;
         let text = setting.text();
         let mut words = match shlex::split(text) {
@@ -85,7 +87,15 @@ impl Reader<'_> {
                 self.label
             ));
         }
-        Some(OwnCheck { words, timeout, environment: self.around.for_children() })
+        Some(OwnCheck {
+            words,
+            timeout,
+            memory: Some(memory).filter(|memory| *memory > 0),
+            environment: self.around.for_children(),
+            // Those of all sources are known when all are read.
+            hidden: Hidden::default(),
+            password_files: Vec::new(),
+        })
     }
 
     fn version<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {

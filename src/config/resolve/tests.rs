@@ -313,7 +313,11 @@ fn a_check_command_is_split_into_words_without_a_shell() {
     let found = own(&["--check-command=bin/check --name 'two words' \"$HOME\" a\\ b", "--check-timeout=5s"]);
     let found = found.expect("a command");
     assert_eq!(found.words, ["/somewhere/bin/check", "--name", "two words", "$HOME", "a b"]);
-    assert_eq!(found.timeout, Duration::from_secs(5));
+    assert_eq!((found.timeout, found.memory), (Duration::from_secs(5), Some(4 << 30)));
+    for (memory, bytes) in [("0", None), ("1GiB", Some(1 << 30))] {
+        let found = own(&["--check-command=true", &format!("--check-memory={memory}")]);
+        assert_eq!(found.expect("a command").memory, bytes);
+    }
     let by_name = own(&["--check-command=ruff check"]).expect("a command");
     assert_eq!(by_name.words, ["ruff", "check"], "looked for in PATH");
     for wrong in ["'open CANARY", "CANARY \\", "''", "# only a comment"] {
@@ -328,4 +332,39 @@ fn a_check_command_that_cannot_do_its_work_is_warned_of() {
     let command = "--check-command=true";
     assert_eq!(warned(&[command]), "");
     assert!(warned(&[command, "--check-timeout=120s"]).contains("not shorter than sync-timeout"));
+}
+
+#[test]
+fn a_check_command_tells_no_secret_of_any_source_or_of_the_environment() {
+    let file = "check-command = 'true'\nroot = '/git'\n\
+                [[source]]\nname = 'a'\nlink = 'a'\nrepo = 'https://ghp_0123456789abcdef@h/x?key=CANARY-query'\n\
+                [[source]]\nname = 'b'\nlink = 'b'\nrepo = 'https://ada:CANARY%40address@h/x'\n\
+                git-config = 'http.extraHeader:Authorization: Bearer CANARY-header,http.proxy:http://u:CANARY-proxy@p'\n";
+    let vars = [
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgres://x:CANARY-db@h/"),
+        ("AWS_SECRET_ACCESS_KEY", "CANARY-variable"),
+        ("ANY_PLACE", "amqp://u:CANARY%2furl@h"),
+        ("AIRFLOW__CORE__PARALLELISM", "3"),
+        ("GIT_SYNC_KNOWN_TOKEN_FILE", "/run/a-place"),
+    ];
+    let config = load_all(&[], &vars, Some(file)).unwrap();
+    assert_eq!(config.sources.len(), 2);
+    for source in &config.sources {
+        let own = source.check.own.as_ref().expect("a command");
+        for secret in [
+            "ghp_0123456789abcdef",
+            "CANARY-query",
+            "CANARY@address",
+            "CANARY%40address",
+            "YWRhOkNBTkFSWUBhZGRyZXNz",
+            "CANARY-header",
+            "CANARY-proxy",
+            "CANARY-db",
+            "CANARY-variable",
+            "CANARY/url",
+        ] {
+            assert_eq!(own.hidden.hide(&format!("3 {secret}!")), "3 ***!", "{}", source.name);
+        }
+        assert_eq!(own.hidden.hide("/run/a-place of ada"), "/run/a-place of ada");
+    }
 }
