@@ -23,6 +23,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn expression(&mut self, expression: &'a Expr) {
+        let around = self.descend(expression);
         match expression {
             Expr::BoolOp(boolean) => self.all(&boolean.values),
             Expr::Named(named) => self.named(named),
@@ -128,6 +129,7 @@ impl<'a> Walk<'a> {
             | Expr::EllipsisLiteral(_)
             | Expr::IpyEscapeCommand(_) => {}
         }
+        self.levels = around;
     }
 
     fn all(&mut self, expressions: &'a [Expr]) {
@@ -174,7 +176,7 @@ impl<'a> Walk<'a> {
     fn name_in(&mut self, name: &str, context: ExprContext, range: TextRange) {
         match context {
             ExprContext::Store => self.debug(name, range),
-            ExprContext::Del if name == "__debug__" && self.minor >= 9 => {
+            ExprContext::Del if name == "__debug__" && self.minor >= 10 => {
                 self.wrong(range, "cannot delete __debug__");
             }
             _ => {}
@@ -243,10 +245,18 @@ impl<'a> Walk<'a> {
         self.mixed();
     }
 
+    /// 3.12 has no scope in the scope of types in a class.
+    fn within_types_of_a_class(&mut self, range: TextRange, what: &str) {
+        if self.minor == 12 && self.scopes.here().sees_class {
+            self.wrong(range, format!("cannot use {what} in annotation scope within class scope"));
+        }
+    }
+
     fn lambda(&mut self, lambda: &'a ast::ExprLambda) {
         if let Some(parameters) = &lambda.parameters {
             self.defaults(parameters);
         }
+        self.within_types_of_a_class(lambda.range, "lambda");
         self.scopes.enter(Kind::Lambda, None);
         if let Some(parameters) = &lambda.parameters {
             self.parameters(parameters);
@@ -264,6 +274,7 @@ impl<'a> Walk<'a> {
     ) {
         let Some(first) = generators.first() else { return };
         let generator = name == GENERATOR;
+        self.within_types_of_a_class(range, "comprehension");
         self.iterable(&first.iter);
         let outer = self.scopes.here();
         let (around, inside_coroutine) = (outer.kind, outer.coroutine);
@@ -340,11 +351,23 @@ impl<'a> Walk<'a> {
                 if nested > if self.minor < 12 { 1 } else { 2 } {
                     self.wrong(element.range, "f-string: expressions nested too deeply");
                 }
+                if self.minor < 12 && element.conversion != ast::ConversionFlag::None {
+                    self.converted(element);
+                }
                 self.expression(&element.expression);
                 if let Some(format) = &element.format_spec {
                     self.interpolated(&format.elements, nested + 1);
                 }
             }
+        }
+    }
+
+    /// Before 3.12 nothing may be between a conversion and what ends it.
+    fn converted(&mut self, element: &ast::InterpolatedElement) {
+        let end = element.format_spec.as_ref().map_or(element.end(), |format| format.start());
+        let before = self.source[..end.to_usize()].strip_suffix([':', '}']);
+        if before.is_some_and(|before| !before.ends_with(['a', 'r', 's'])) {
+            self.wrong(element.range, "f-string: expecting '}'");
         }
     }
 
