@@ -40,11 +40,17 @@ impl<'a> Walk<'a> {
             }
             Expr::Dict(dict) => {
                 for item in &dict.items {
-                    item.key.iter().for_each(|key| self.expression(key));
+                    match &item.key {
+                        Some(key) => self.expression(key),
+                        None => self.unpacked(&item.value),
+                    }
                     self.expression(&item.value);
                 }
             }
-            Expr::Set(set) => self.elements(&set.elts),
+            Expr::Set(set) => {
+                self.unpacked_elements(&set.elts);
+                self.elements(&set.elts);
+            }
             Expr::ListComp(list) => {
                 self.comprehension(list.range, "list comprehension", &[&list.elt], &list.generators);
             }
@@ -102,6 +108,7 @@ impl<'a> Walk<'a> {
                 self.expression(&subscript.value);
                 match &*subscript.slice {
                     Expr::Starred(starred) => self.expression(&starred.value),
+                    Expr::Tuple(tuple) if !tuple.parenthesized => self.elements(&tuple.elts),
                     slice => self.expression(slice),
                 }
             }
@@ -146,6 +153,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn unpacked_elements(&mut self, elements: &'a [Expr]) {
+        elements.iter().filter_map(Expr::as_starred_expr).for_each(|starred| self.unpacked(&starred.value));
+    }
+
+    /// What is behind a `*` or `**`, but for arguments and indexes, binds as tight as `|`. The parser forgets that if it begins with a
+    /// bracket: `[*(a) and b]`.
+    pub(super) fn unpacked(&mut self, value: &Expr) {
+        let loose = matches!(value, Expr::BoolOp(_) | Expr::Compare(_));
+        let before = &self.source[..value.start().to_usize()];
+        if loose && before.trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']).ends_with('*') {
+            self.wrong(value.range(), "invalid syntax");
+        }
+    }
+
     fn sequence(&mut self, elements: &'a [Expr], context: ExprContext, range: TextRange) {
         if context == ExprContext::Store {
             let mut stars = elements.iter().enumerate().filter(|(_, element)| element.is_starred_expr());
@@ -156,6 +177,7 @@ impl<'a> Walk<'a> {
                 self.wrong(range, "too many expressions in star-unpacking assignment");
             }
         }
+        self.unpacked_elements(elements);
         if context == ExprContext::Del { self.all(elements) } else { self.elements(elements) }
     }
 
@@ -187,6 +209,9 @@ impl<'a> Walk<'a> {
         let here = self.scopes.here();
         let (kind, iterables) = (here.kind, here.iterables);
         self.refused(kind, named.range, "named expression");
+        if self.minor >= 9 && named.target.start() != named.start() {
+            self.wrong(named.range, "cannot use assignment expressions with a name in parentheses");
+        }
         if iterables > 0 {
             self.wrong(
                 named.range,

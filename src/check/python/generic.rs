@@ -26,7 +26,12 @@ impl<'a> Walk<'a> {
                     self.noted(name.range, noted);
                 }
             }
-            target => self.expression(target),
+            target => {
+                if self.minor >= 9 && target.start() == assign.start() && begins_with_target(target) {
+                    self.wrong(target.range(), "illegal target for annotation");
+                }
+                self.expression(target);
+            }
         }
         let compiled = self.compiled;
         if self.scopes.here().kind.is_function() {
@@ -47,7 +52,10 @@ impl<'a> Walk<'a> {
         }
         // `*args: *Ts`
         match annotation {
-            Expr::Starred(starred) => self.expression(&starred.value),
+            Expr::Starred(starred) => {
+                self.unpacked(&starred.value);
+                self.expression(&starred.value);
+            }
             plain => self.expression(plain),
         }
         if apart {
@@ -98,6 +106,7 @@ impl<'a> Walk<'a> {
                 }
                 match (kind, default) {
                     ("TypeVarTuple", Expr::Starred(starred)) => {
+                        self.unpacked(&starred.value);
                         self.apart(&starred.value, "a TypeVarTuple default")
                     }
                     ("TypeVar", _) => self.apart(default, "a TypeVar default"),
@@ -121,5 +130,22 @@ impl<'a> Walk<'a> {
         if alias.type_params.is_some() {
             self.scopes.leave();
         }
+    }
+}
+
+/// `(a).b`, `(a)[0].b`: CPython takes the brackets for those of the whole target, and does not look again.
+fn begins_with_target(target: &Expr) -> bool {
+    let mut outer = target;
+    loop {
+        let inner = match outer {
+            Expr::Attribute(attribute) => &attribute.value,
+            Expr::Subscript(subscript) => &subscript.value,
+            Expr::Call(call) => &call.func,
+            _ => return false,
+        };
+        if inner.start() > outer.start() {
+            return matches!(**inner, Expr::Name(_) | Expr::Attribute(_) | Expr::Subscript(_));
+        }
+        outer = inner;
     }
 }

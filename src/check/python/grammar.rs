@@ -19,34 +19,55 @@ use super::KEPT;
 #[derive(Debug)]
 pub(super) struct Tolerated<'a> {
     text: &'a str,
+    asked: Asked,
+}
+
+/// What the parser's errors are about.
+#[derive(Debug, Default)]
+struct Asked {
     /// The conditions of comprehensions, where 3.8 takes a lambda.
     conditions: HashSet<TextRange>,
+    /// Where `match` statements begin.
+    matches: HashSet<TextSize>,
 }
 
 impl<'a> Tolerated<'a> {
     pub(super) fn of(parsed: &Parsed<ast::ModModule>, text: &'a str, minor: u8) -> Tolerated<'a> {
-        let mut conditions = Conditions::default();
-        let lambda = ParseErrorType::InvalidLambdaExpressionUsage;
-        if minor < 9 && parsed.errors().iter().any(|error| error.error == lambda) {
-            conditions.visit_body(parsed.suite());
+        let mut asked = Asked::default();
+        let lambdas = minor < 9;
+        let questions = parsed.errors().iter().any(|error| match error.error {
+            ParseErrorType::InvalidLambdaExpressionUsage => lambdas,
+            ref other => *other == ParseErrorType::SimpleAndCompoundStatementOnSameLine,
+        });
+        if questions {
+            asked.visit_body(parsed.suite());
         }
-        Tolerated { text, conditions: conditions.0 }
+        if !lambdas {
+            asked.conditions.clear();
+        }
+        Tolerated { text, asked }
     }
 
     pub(super) fn has(&self, error: &ParseError) -> bool {
         let (start, end) = (error.start().to_usize(), error.end().to_usize());
+        let before = || self.text[..start].trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']);
         match &error.error {
             // It wants an exception between `raise` and `;`.
             ParseErrorType::ExpectedExpression => {
                 self.text[start..].starts_with(';') && {
-                    let before = self.text[..start].trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']);
-                    let word = before.strip_suffix("raise");
+                    let word = before().strip_suffix("raise");
                     word.is_some_and(|before| {
                         !before.ends_with(|char: char| char.is_alphanumeric() || char == '_' || char == '.')
                     })
                 }
             }
-            ParseErrorType::InvalidLambdaExpressionUsage => self.conditions.contains(&error.range()),
+            ParseErrorType::InvalidLambdaExpressionUsage => self.asked.conditions.contains(&error.range()),
+            // `x; match = 1`: the name, not the statement.
+            ParseErrorType::SimpleAndCompoundStatementOnSameLine => {
+                &self.text[start..end] == "match"
+                    && before().ends_with(';')
+                    && !self.asked.matches.contains(&error.start())
+            }
             // `case A(_=1)`
             ParseErrorType::OtherError(message) => {
                 message == "Expected an identifier for the keyword pattern" && &self.text[start..end] == "_"
@@ -56,12 +77,17 @@ impl<'a> Tolerated<'a> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Conditions(HashSet<TextRange>);
+impl<'a> SourceOrderVisitor<'a> for Asked {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if statement.is_match_stmt() {
+            self.matches.insert(statement.start());
+        }
+        walk_stmt(self, statement);
+    }
 
-impl<'a> SourceOrderVisitor<'a> for Conditions {
     fn visit_comprehension(&mut self, comprehension: &'a ast::Comprehension) {
-        self.0.extend(comprehension.ifs.iter().filter(|part| part.is_lambda_expr()).map(Ranged::range));
+        let lambdas = comprehension.ifs.iter().filter(|part| part.is_lambda_expr());
+        self.conditions.extend(lambdas.map(Ranged::range));
         walk_comprehension(self, comprehension);
     }
 }
@@ -81,7 +107,10 @@ pub(super) fn without_line_breaks(parsed: &Parsed<ast::ModModule>, text: &str, m
     let rest = &text[at..];
     let width = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with(['\n', '\r'])) };
     let blanks = &"  "[..width];
-    (width > 0).then(|| [&text[..at], blanks, &rest[width..]].concat())
+    // Behind it CPython reads on as in an expression, which has ended; 3.13 has it not at once behind another one.
+    let next = rest.trim_start_matches([' ', '\t', '\x0c', '\n', '\r']);
+    let fine = next.starts_with(['}', '{', '#', '\\']) && (minor < 13 || !text[..at].ends_with('}'));
+    (width > 0 && fine).then(|| [&text[..at], blanks, &rest[width..]].concat())
 }
 
 /// What the parser says of another version, where CPython's of that version has it.
@@ -233,6 +262,14 @@ impl Grammar<'_> {
                     if text.starts_with('(') {
                         self.since(decorator.range, 9, "an expression in parentheses as a decorator");
                     }
+                }
+            }
+            Stmt::AugAssign(assign) => {
+                if let Expr::Tuple(tuple) = &*assign.value
+                    && !tuple.parenthesized
+                    && let Some(star) = tuple.elts.iter().find(|element| element.is_starred_expr())
+                {
+                    self.since(star.range(), 9, "a star without parentheses in an augmented assignment");
                 }
             }
             _ => {}
