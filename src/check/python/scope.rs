@@ -162,7 +162,8 @@ impl<'a> Scopes<'a> {
         }
         let name = self.mangled(name);
         let before = self.flags(&name);
-        if flags & BOUND != 0 && self.here().iterating {
+        // Before 3.12 also `a` in `for a.b in …`.
+        if self.here().iterating && (flags & BOUND != 0 || self.minor < 12) {
             if before & (GLOBAL | NONLOCAL) != 0 {
                 return Err(format!(
                     "comprehension inner loop cannot rebind assignment expression target '{name}'"
