@@ -66,7 +66,7 @@ fn what_the_vectors_say_the_installed_pythons_say_too() {
             let Some(recorded) = vector[format!("py3{minor}")].as_str() else { continue };
             let source = vector["source"].as_str().unwrap();
             // The deepest take CPython seconds.
-            if source.len() > 2000 {
+            if source.len() > 800 {
                 continue;
             }
             let theirs = oracle.refusal(source.as_bytes());

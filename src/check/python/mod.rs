@@ -81,6 +81,10 @@ pub fn compile<R>(
     };
     let mut issues = Vec::new();
     let text = &*decoded.text;
+    if text.starts_with('\u{feff}') {
+        // The parser takes a second byte order mark for a first one.
+        return (vec![Issue::at(1, 1, Code::PythonSyntax, "invalid non-printable character U+FEFF")], None);
+    }
     issues.extend(large(source.len()));
     let (mut found, looked) = match source.len() > TOO_LARGE {
         true => (depth::measure(text).err().map_or(Vec::new(), |why| refused(text, python.minor, why)), None),
@@ -115,7 +119,7 @@ pub fn too_large(bytes: u64) -> Option<Issue> {
 fn large(bytes: usize) -> Option<Issue> {
     let size = bytes as f64 / f64::from(1 << 20);
     let message = match bytes {
-        ..=LARGE => return None,
+        _ if bytes <= LARGE => return None,
         ..=TOO_LARGE => format!("{size:.1} MiB of Python: Airflow parses it again and again"),
         _ => format!("{size:.1} MiB of Python: too large to be parsed here, Airflow does it again and again"),
     };
@@ -216,16 +220,29 @@ struct Words {
     extends: bool,
     /// `yield` or `match`: the only words with which the parser, from 3.10 on, takes what [`grammar`] refuses.
     peculiar: bool,
+    /// The first number with one of the words behind it, and nothing between, that CPython since 3.10 does not take there.
+    glued: Option<TextRange>,
 }
 
 impl Words {
     fn of(tokens: &Tokens) -> Words {
-        tokens.iter().fold(Words::default(), |words, token| match token.kind() {
-            TokenKind::Global | TokenKind::Nonlocal => Words { declares: true, ..words },
-            TokenKind::ColonEqual => Words { extends: true, ..words },
-            TokenKind::Yield | TokenKind::Match => Words { peculiar: true, ..words },
-            _ => words,
-        })
+        let mut words = Words::default();
+        let mut number = TextRange::default();
+        for token in tokens {
+            match token.kind() {
+                TokenKind::Int | TokenKind::Float | TokenKind::Complex => number = token.range(),
+                TokenKind::Global | TokenKind::Nonlocal => words.declares = true,
+                TokenKind::ColonEqual => words.extends = true,
+                TokenKind::Yield | TokenKind::Match => words.peculiar = true,
+                TokenKind::As | TokenKind::From | TokenKind::Async
+                    if number.end() == token.start() && !number.is_empty() =>
+                {
+                    words.glued = words.glued.or(Some(number));
+                }
+                _ => {}
+            }
+        }
+        words
     }
 }
 
@@ -280,6 +297,9 @@ fn grammar_of(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8, words: Wor
         true => grammar::check(parsed, text, minor),
         false => Vec::new(),
     };
+    let glued = words.glued.filter(|_| minor >= 10);
+    let glued = glued.map(|number| (number, "invalid decimal literal".to_owned()));
+    let grammar = glued.into_iter().chain(grammar);
     let own = layout::check(parsed.tokens(), text).into_iter().take(TOLD).chain(grammar);
     errors.take(TOLD).chain(unsupported.take(TOLD)).chain(own.take(TOLD)).map(Found::syntax).collect()
 }
