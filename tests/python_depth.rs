@@ -2,6 +2,7 @@
 //!
 //! Each text is compiled in a process of its own, this same test program, with a bound on its memory.
 
+mod python;
 mod support;
 
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use dagsync::check::python::{compile, with_room};
 use dagsync::check::target::Python;
+use python::Oracle;
 use support::wait::holds_within;
 
 const MILLION: usize = 1_000_000;
@@ -186,6 +188,67 @@ fn what_cpython_still_compiles_is_not_too_deep() {
         let text = format!("{}a\n", unit.repeat(count));
         let (issues, _) = compile(text.as_bytes(), Python { minor: 13 }, |_, _| ());
         assert_eq!(issues, Vec::new(), "{unit}");
+    }
+}
+
+/// Before, what is there many times, and after; the first count that we refuse, of 3.8, of 3.9 to 3.11, and of 3.12 and 3.13.
+type Chain = (&'static str, &'static str, &'static str, [usize; 3]);
+const CHAINS: &[Chain] = &[
+    ("a", "+a", "", [2999, 2999, 9999]),
+    ("a", "*a", "", [2999, 2999, 9999]),
+    ("a", ".a", "", [2999, 2999, 9999]),
+    ("a", "()", "", [2999, 2999, 9999]),
+    ("a", "[0]", "", [2999, 2999, 9999]),
+    ("a", ".a(b)", "", [1500, 1500, 5000]),
+    ("def f():\n return a", "+a", "", [2998, 2998, 9998]),
+    ("a", "**a", "", [851, 2999, 3001]),
+    ("a", " if a else a", "", [1701, 2999, 6001]),
+    ("", "not ", "a", [1701, 2999, 6001]),
+    ("", "lambda: ", "a", [851, 2999, 3001]),
+    ("if a: pass\n", "elif a: pass\n", "", [2999, 2999, 6001]),
+];
+/// So many levels more than we measured: what is above the module's own.
+const MARGIN: usize = 40;
+
+#[test]
+fn a_chain_is_refused_from_just_above_what_the_python_of_its_version_compiles() {
+    let mut oracles = Oracle::all();
+    for (before, unit, after, firsts) in CHAINS {
+        for (minor, first) in (8..=13).zip([0, 1, 1, 1, 2, 2].map(|of| firsts[of])) {
+            let text = |count: usize| format!("{before}{}{after}\n", unit.repeat(count));
+            for (count, refused) in [(first - 1, false), (first, true)] {
+                let text = text(count);
+                let compiled = || compile(text.as_bytes(), Python { minor }, |_, _| ()).0;
+                let issues = with_room(compiled);
+                assert_eq!(issues, compiled(), "{count} times {unit:?}");
+                let said = issues.iter().any(|issue| issue.message.contains("too deeply nested"));
+                assert_eq!(said, refused, "3.{minor}, {count} times {unit:?}: {issues:?}");
+            }
+            let Some(oracle) = oracles.iter_mut().find(|oracle| oracle.hello.minor == minor) else {
+                continue;
+            };
+            let theirs = oracle.refusal(text(first).as_bytes());
+            assert!(theirs.is_some(), "3.{minor} compiles {first} times {unit:?}");
+            // 3.12 goes so far from 3.12.3 on.
+            if minor != 12 {
+                assert_eq!(oracle.refusal(text(first - MARGIN).as_bytes()), None, "3.{minor}: {unit:?}");
+            }
+        }
+    }
+}
+
+/// Before 3.10 a constant was made of them before anybody counted.
+#[test]
+fn a_chain_of_constants_is_refused_by_no_version_that_folds_it() {
+    for mut oracle in Oracle::all() {
+        let minor = oracle.hello.minor;
+        for (first, unit) in [("1", "+1"), ("'a'", "+'a'"), ("a+1", "+1")] {
+            let text = format!("{first}{}\n", unit.repeat(4000));
+            let (issues, _) = compile(text.as_bytes(), Python { minor }, |_, _| ());
+            let theirs = oracle.refusal(text.as_bytes());
+            assert!(issues.is_empty() || theirs.is_some(), "3.{minor}: {first}: {issues:?}");
+            assert!(theirs.is_none() || !issues.is_empty() || minor == 12, "3.{minor}: {first}: {theirs:?}");
+        }
     }
 }
 

@@ -23,6 +23,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn expression(&mut self, expression: &'a Expr) {
+        let around = self.descend(expression);
         match expression {
             Expr::BoolOp(boolean) => self.all(&boolean.values),
             Expr::Named(named) => self.named(named),
@@ -39,11 +40,17 @@ impl<'a> Walk<'a> {
             }
             Expr::Dict(dict) => {
                 for item in &dict.items {
-                    item.key.iter().for_each(|key| self.expression(key));
+                    match &item.key {
+                        Some(key) => self.expression(key),
+                        None => self.unpacked(&item.value),
+                    }
                     self.expression(&item.value);
                 }
             }
-            Expr::Set(set) => self.elements(&set.elts),
+            Expr::Set(set) => {
+                self.unpacked_elements(&set.elts);
+                self.elements(&set.elts);
+            }
             Expr::ListComp(list) => {
                 self.comprehension(list.range, "list comprehension", &[&list.elt], &list.generators);
             }
@@ -101,6 +108,7 @@ impl<'a> Walk<'a> {
                 self.expression(&subscript.value);
                 match &*subscript.slice {
                     Expr::Starred(starred) => self.expression(&starred.value),
+                    Expr::Tuple(tuple) if !tuple.parenthesized => self.elements(&tuple.elts),
                     slice => self.expression(slice),
                 }
             }
@@ -128,6 +136,7 @@ impl<'a> Walk<'a> {
             | Expr::EllipsisLiteral(_)
             | Expr::IpyEscapeCommand(_) => {}
         }
+        self.levels = around;
     }
 
     fn all(&mut self, expressions: &'a [Expr]) {
@@ -144,6 +153,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn unpacked_elements(&mut self, elements: &'a [Expr]) {
+        elements.iter().filter_map(Expr::as_starred_expr).for_each(|starred| self.unpacked(&starred.value));
+    }
+
+    /// What is behind a `*` or `**`, but for arguments and indexes, binds as tight as `|`. The parser forgets that if it begins with a
+    /// bracket: `[*(a) and b]`.
+    pub(super) fn unpacked(&mut self, value: &Expr) {
+        let loose = matches!(value, Expr::BoolOp(_) | Expr::Compare(_));
+        let before = &self.source[..value.start().to_usize()];
+        if loose && before.trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']).ends_with('*') {
+            self.wrong(value.range(), "invalid syntax");
+        }
+    }
+
     fn sequence(&mut self, elements: &'a [Expr], context: ExprContext, range: TextRange) {
         if context == ExprContext::Store {
             let mut stars = elements.iter().enumerate().filter(|(_, element)| element.is_starred_expr());
@@ -154,6 +177,7 @@ impl<'a> Walk<'a> {
                 self.wrong(range, "too many expressions in star-unpacking assignment");
             }
         }
+        self.unpacked_elements(elements);
         if context == ExprContext::Del { self.all(elements) } else { self.elements(elements) }
     }
 
@@ -174,7 +198,7 @@ impl<'a> Walk<'a> {
     fn name_in(&mut self, name: &str, context: ExprContext, range: TextRange) {
         match context {
             ExprContext::Store => self.debug(name, range),
-            ExprContext::Del if name == "__debug__" && self.minor >= 9 => {
+            ExprContext::Del if name == "__debug__" && self.minor >= 10 => {
                 self.wrong(range, "cannot delete __debug__");
             }
             _ => {}
@@ -185,6 +209,9 @@ impl<'a> Walk<'a> {
         let here = self.scopes.here();
         let (kind, iterables) = (here.kind, here.iterables);
         self.refused(kind, named.range, "named expression");
+        if self.minor >= 9 && named.target.start() != named.start() {
+            self.wrong(named.range, "cannot use assignment expressions with a name in parentheses");
+        }
         if iterables > 0 {
             self.wrong(
                 named.range,
@@ -243,10 +270,18 @@ impl<'a> Walk<'a> {
         self.mixed();
     }
 
+    /// 3.12 has no scope in the scope of types in a class.
+    fn within_types_of_a_class(&mut self, range: TextRange, what: &str) {
+        if self.minor == 12 && self.scopes.here().sees_class {
+            self.wrong(range, format!("cannot use {what} in annotation scope within class scope"));
+        }
+    }
+
     fn lambda(&mut self, lambda: &'a ast::ExprLambda) {
         if let Some(parameters) = &lambda.parameters {
             self.defaults(parameters);
         }
+        self.within_types_of_a_class(lambda.range, "lambda");
         self.scopes.enter(Kind::Lambda, None);
         if let Some(parameters) = &lambda.parameters {
             self.parameters(parameters);
@@ -264,6 +299,7 @@ impl<'a> Walk<'a> {
     ) {
         let Some(first) = generators.first() else { return };
         let generator = name == GENERATOR;
+        self.within_types_of_a_class(range, "comprehension");
         self.iterable(&first.iter);
         let outer = self.scopes.here();
         let (around, inside_coroutine) = (outer.kind, outer.coroutine);
@@ -340,11 +376,23 @@ impl<'a> Walk<'a> {
                 if nested > if self.minor < 12 { 1 } else { 2 } {
                     self.wrong(element.range, "f-string: expressions nested too deeply");
                 }
+                if self.minor < 12 && element.conversion != ast::ConversionFlag::None {
+                    self.converted(element);
+                }
                 self.expression(&element.expression);
                 if let Some(format) = &element.format_spec {
                     self.interpolated(&format.elements, nested + 1);
                 }
             }
+        }
+    }
+
+    /// Before 3.12 nothing may be between a conversion and what ends it.
+    fn converted(&mut self, element: &ast::InterpolatedElement) {
+        let end = element.format_spec.as_ref().map_or(element.end(), |format| format.start());
+        let before = self.source[..end.to_usize()].strip_suffix([':', '}']);
+        if before.is_some_and(|before| !before.ends_with(['a', 'r', 's'])) {
+            self.wrong(element.range, "f-string: expecting '}'");
         }
     }
 

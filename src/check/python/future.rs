@@ -86,7 +86,10 @@ impl<'a> Walk<'a> {
             let (name, range) =
                 alias.asname.as_ref().map_or((first, alias.name.range), |name| (name, name.range));
             if name != "*" {
-                self.debug(name, range);
+                // 3.8 looks at the name of a package only if it has another one here.
+                if self.minor > 8 || alias.asname.is_some() || !alias.name.contains('.') {
+                    self.debug(name, range);
+                }
                 let noted = self.scopes.note(name, scope::IMPORTED);
                 self.noted(range, noted);
             }

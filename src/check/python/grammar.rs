@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use ruff_python_ast::visitor::source_order::{SourceOrderVisitor, walk_expr, walk_stmt};
+use ruff_python_ast::token::{TokenKind, Tokens};
+use ruff_python_ast::visitor::source_order::{
+    SourceOrderVisitor, walk_comprehension, walk_expr, walk_pattern, walk_stmt,
+};
 use ruff_python_ast::{self as ast, Expr, Stmt};
 use ruff_python_parser::{
     InterpolatedStringErrorType, LexicalErrorType, ParseError, ParseErrorType, Parsed,
@@ -12,15 +15,80 @@ use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use super::KEPT;
 
-/// An error of the parser where CPython has none: it wants an exception between `raise` and `;`.
-pub(super) fn tolerated(error: &ParseError, text: &str) -> bool {
-    let start = error.start().to_usize();
-    error.error == ParseErrorType::ExpectedExpression && text[start..].starts_with(';') && {
-        let before = text[..start].trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']);
-        let word = before.strip_suffix("raise");
-        word.is_some_and(|before| {
-            !before.ends_with(|char: char| char.is_alphanumeric() || char == '_' || char == '.')
-        })
+/// The errors of the parser where CPython has none.
+#[derive(Debug)]
+pub(super) struct Tolerated<'a> {
+    text: &'a str,
+    asked: Asked,
+}
+
+/// What the parser's errors are about.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The conditions of comprehensions, where 3.8 takes a lambda.
+    conditions: HashSet<TextRange>,
+    /// Where `match` statements begin.
+    matches: HashSet<TextSize>,
+}
+
+impl<'a> Tolerated<'a> {
+    pub(super) fn of(parsed: &Parsed<ast::ModModule>, text: &'a str, minor: u8) -> Tolerated<'a> {
+        let mut asked = Asked::default();
+        let lambdas = minor < 9;
+        let questions = parsed.errors().iter().any(|error| match error.error {
+            ParseErrorType::InvalidLambdaExpressionUsage => lambdas,
+            ref other => *other == ParseErrorType::SimpleAndCompoundStatementOnSameLine,
+        });
+        if questions {
+            asked.visit_body(parsed.suite());
+        }
+        if !lambdas {
+            asked.conditions.clear();
+        }
+        Tolerated { text, asked }
+    }
+
+    pub(super) fn has(&self, error: &ParseError) -> bool {
+        let (start, end) = (error.start().to_usize(), error.end().to_usize());
+        let before = || self.text[..start].trim_end_matches([' ', '\t', '\x0c', '\\', '\n', '\r']);
+        match &error.error {
+            // It wants an exception between `raise` and `;`.
+            ParseErrorType::ExpectedExpression => {
+                self.text[start..].starts_with(';') && {
+                    let word = before().strip_suffix("raise");
+                    word.is_some_and(|before| {
+                        !before.ends_with(|char: char| char.is_alphanumeric() || char == '_' || char == '.')
+                    })
+                }
+            }
+            ParseErrorType::InvalidLambdaExpressionUsage => self.asked.conditions.contains(&error.range()),
+            // `x; match = 1`: the name, not the statement.
+            ParseErrorType::SimpleAndCompoundStatementOnSameLine => {
+                &self.text[start..end] == "match"
+                    && before().ends_with(';')
+                    && !self.asked.matches.contains(&error.start())
+            }
+            // `case A(_=1)`
+            ParseErrorType::OtherError(message) => {
+                message == "Expected an identifier for the keyword pattern" && &self.text[start..end] == "_"
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<'a> SourceOrderVisitor<'a> for Asked {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if statement.is_match_stmt() {
+            self.matches.insert(statement.start());
+        }
+        walk_stmt(self, statement);
+    }
+
+    fn visit_comprehension(&mut self, comprehension: &'a ast::Comprehension) {
+        let lambdas = comprehension.ifs.iter().filter(|part| part.is_lambda_expr());
+        self.conditions.extend(lambdas.map(Ranged::range));
+        walk_comprehension(self, comprehension);
     }
 }
 
@@ -39,7 +107,10 @@ pub(super) fn without_line_breaks(parsed: &Parsed<ast::ModModule>, text: &str, m
     let rest = &text[at..];
     let width = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with(['\n', '\r'])) };
     let blanks = &"  "[..width];
-    (width > 0).then(|| [&text[..at], blanks, &rest[width..]].concat())
+    // Behind it CPython reads on as in an expression, which has ended; 3.13 has it not at once behind another one.
+    let next = rest.trim_start_matches([' ', '\t', '\x0c', '\n', '\r']);
+    let fine = next.starts_with(['}', '{', '#', '\\']) && (minor < 13 || !text[..at].ends_with('}'));
+    (width > 0 && fine).then(|| [&text[..at], blanks, &rest[width..]].concat())
 }
 
 /// What the parser says of another version, where CPython's of that version has it.
@@ -52,7 +123,7 @@ pub(super) fn had(error: &UnsupportedSyntaxError, text: &str) -> bool {
 /// Errors of a tree that the parser took.
 pub(super) fn check(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> Vec<(TextRange, String)> {
     let known = parsed.unsupported_syntax_errors().iter().map(Ranged::start).collect();
-    let mut visitor = Grammar { minor, text, known, found: Vec::new() };
+    let mut visitor = Grammar { minor, text, tokens: parsed.tokens(), known, found: Vec::new() };
     visitor.visit_body(parsed.suite());
     visitor.found
 }
@@ -60,6 +131,7 @@ pub(super) fn check(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8) -> V
 struct Grammar<'a> {
     minor: u8,
     text: &'a str,
+    tokens: &'a Tokens,
     /// Where the parser has already told that the version does not know it.
     known: HashSet<TextSize>,
     found: Vec<(TextRange, String)>,
@@ -86,6 +158,75 @@ impl Grammar<'_> {
     fn bare_yield(&mut self, left: &Expr, whole: TextRange) {
         if matches!(left, Expr::Yield(_) | Expr::YieldFrom(_)) && left.start() == whole.start() {
             self.wrong(whole, "invalid syntax");
+        }
+    }
+
+    /// `(yield, 1)` would be a tuple with a `yield` without parentheses.
+    fn tuple(&mut self, tuple: &ast::ExprTuple) {
+        let Some(first @ (Expr::Yield(_) | Expr::YieldFrom(_))) = tuple.elts.first() else { return };
+        let bare = match tuple.parenthesized {
+            true => self.before(first.start()) == Some(tuple.start()),
+            false => first.start() == tuple.start(),
+        };
+        if bare {
+            self.wrong(tuple.range, "invalid syntax");
+        }
+    }
+
+    /// Where the bracket begins that the token before a place is.
+    fn before(&self, at: TextSize) -> Option<TextSize> {
+        let before = &self.tokens[..self.tokens.partition_point(|token| token.start() < at)];
+        let token = before.iter().rev().find(|token| !token.kind().is_trivia())?;
+        (token.kind() == TokenKind::Lpar).then(|| token.start())
+    }
+
+    /// Whether the token behind a place closes a bracket.
+    fn closed(&self, at: TextSize) -> bool {
+        let after = &self.tokens[self.tokens.partition_point(|token| token.end() <= at)..];
+        let token = after.iter().find(|token| !token.kind().is_trivia());
+        token.is_some_and(|token| token.kind() == TokenKind::Rpar)
+    }
+
+    /// Names and numbers of a pattern have no parentheses of their own, and `_` is no name.
+    fn plain(&mut self, pattern: &ast::Pattern) {
+        let wrong = match pattern {
+            ast::Pattern::MatchValue(value) => {
+                is_underscore(&value.value) || self.grouped_number(&value.value)
+            }
+            ast::Pattern::MatchMapping(mapping) => mapping.keys.iter().any(|key| self.grouped_number(key)),
+            ast::Pattern::MatchClass(class) => {
+                is_underscore(&class.cls)
+                    || self.closed(class.cls.end())
+                    || class.arguments.keywords.iter().any(|keyword| {
+                        // Without a name it was `_`, which the parser does not keep.
+                        !keyword.attr.is_empty() && self.closed(keyword.attr.end())
+                    })
+            }
+            _ => false,
+        };
+        if wrong {
+            self.wrong(pattern.range(), "invalid syntax");
+        }
+    }
+
+    /// `(1) + 1j`, `1 + (1j)`
+    fn grouped_number(&self, value: &Expr) -> bool {
+        let Expr::BinOp(sum) = value else { return false };
+        self.closed(sum.left.end()) || self.before(sum.right.start()).is_some()
+    }
+
+    /// The lambda of a condition in 3.8 ends before an `if`.
+    fn short_lambdas(&mut self, comprehension: &ast::Comprehension) {
+        for condition in &comprehension.ifs {
+            let mut part = condition;
+            while let Expr::Lambda(lambda) = part
+                && lambda.body.end() == condition.end()
+            {
+                part = &lambda.body;
+            }
+            if condition.is_lambda_expr() && part.is_if_expr() {
+                self.wrong(part.range(), "invalid syntax");
+            }
         }
     }
 
@@ -123,6 +264,14 @@ impl Grammar<'_> {
                     }
                 }
             }
+            Stmt::AugAssign(assign) => {
+                if let Expr::Tuple(tuple) = &*assign.value
+                    && !tuple.parenthesized
+                    && let Some(star) = tuple.elts.iter().find(|element| element.is_starred_expr())
+                {
+                    self.since(star.range(), 9, "a star without parentheses in an augmented assignment");
+                }
+            }
             _ => {}
         }
     }
@@ -156,6 +305,7 @@ impl<'a> SourceOrderVisitor<'a> for Grammar<'_> {
 
     fn visit_pattern(&mut self, pattern: &'a ast::Pattern) {
         self.literal(pattern);
+        self.plain(pattern);
         if let ast::Pattern::MatchSequence(sequence) = pattern {
             for pair in sequence.patterns.windows(2) {
                 let between = TextRange::new(pair[0].end(), pair[1].start());
@@ -164,7 +314,7 @@ impl<'a> SourceOrderVisitor<'a> for Grammar<'_> {
                 }
             }
         }
-        ast::visitor::source_order::walk_pattern(self, pattern);
+        walk_pattern(self, pattern);
     }
 
     fn visit_expr(&mut self, expression: &'a Expr) {
@@ -189,6 +339,7 @@ impl<'a> SourceOrderVisitor<'a> for Grammar<'_> {
                 }
             }
             Expr::Subscript(subscript) => self.bare_yield(&subscript.value, subscript.range),
+            Expr::Tuple(tuple) => self.tuple(tuple),
             _ => {}
         }
         if self.minor == 9 {
@@ -196,4 +347,18 @@ impl<'a> SourceOrderVisitor<'a> for Grammar<'_> {
         }
         walk_expr(self, expression);
     }
+    fn visit_comprehension(&mut self, comprehension: &'a ast::Comprehension) {
+        if self.minor < 9 {
+            self.short_lambdas(comprehension);
+        }
+        walk_comprehension(self, comprehension);
+    }
+}
+
+/// `_`, or an attribute of it.
+fn is_underscore(mut value: &Expr) -> bool {
+    while let Expr::Attribute(attribute) = value {
+        value = &attribute.value;
+    }
+    value.as_name_expr().is_some_and(|name| name.id.as_str() == "_")
 }

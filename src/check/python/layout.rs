@@ -11,19 +11,69 @@ struct Indent {
 }
 
 impl Indent {
-    fn of(line: &str) -> Indent {
+    /// Of what is before the first token of a line, and before a `\` at the end of a line that goes on.
+    fn of(blank: &str) -> Indent {
         let mut indent = Indent::default();
-        for byte in line.bytes() {
+        let mut continued = 0;
+        for byte in blank.bytes() {
             match byte {
                 b' ' => indent = Indent { wide: indent.wide + 1, narrow: indent.narrow + 1 },
                 b'\t' => indent = Indent { wide: (indent.wide / 8 + 1) * 8, narrow: indent.narrow + 1 },
                 b'\x0c' => indent = Indent::default(),
-                _ => break,
+                // The first one in front of which something is decides, in both ways of counting: CPython takes one for the other.
+                b'\\' if continued == 0 => continued = indent.wide,
+                _ => {}
             }
         }
-        indent
+        if continued > 0 { Indent { wide: continued, narrow: continued } } else { indent }
     }
 }
+
+/// Whether a line begins with a `\`, for a version of before 3.10: they take its indentation otherwise than the parser does.
+pub(super) fn begins_with_continuation(text: &str, minor: u8) -> bool {
+    let blank = |line: &str| line.trim_start_matches([' ', '\t', '\x0c']).starts_with('\\');
+    minor < 10 && text.contains('\\') && text.split(['\n', '\r']).any(blank)
+}
+
+/// The text as the parser has to have it so that its lines which begin with a `\` are indented as in a version of before 3.10: in 3.8 by
+/// what is before the `\`, in 3.9 as the line before. Every byte keeps its place. A line that has no room for that is left as it is.
+pub(super) fn continued(tokens: &Tokens, text: &str, minor: u8) -> Option<String> {
+    let mut patched = None;
+    // Of the line before.
+    let mut indent = "";
+    let (mut begins, mut start) = (true, 0);
+    for token in tokens {
+        match token.kind() {
+            TokenKind::Newline => (begins, start) = (true, token.end().to_usize()),
+            TokenKind::NonLogicalNewline if begins => start = token.end().to_usize(),
+            TokenKind::Comment
+            | TokenKind::NonLogicalNewline
+            | TokenKind::Indent
+            | TokenKind::Dedent
+            | TokenKind::EndOfFile => {}
+            // A dedent to nowhere.
+            TokenKind::Unknown if text[token.range()].trim_matches(BLANKS).is_empty() => {}
+            _ if begins => {
+                begins = false;
+                let blank = &text[start..token.start().to_usize()];
+                let own = &blank[..blank.find('\\').unwrap_or(blank.len())];
+                if own.len() == blank.len() || minor < 9 {
+                    indent = own;
+                }
+                if own.len() < blank.len() && indent.len() <= blank.len() {
+                    // Behind a form feed indentation begins anew.
+                    let feeds = "\x0c".repeat(blank.len() - indent.len());
+                    let patched = patched.get_or_insert_with(|| text.to_owned());
+                    patched.replace_range(start..start + blank.len(), &[&feeds, indent].concat());
+                }
+            }
+            _ => {}
+        }
+    }
+    patched
+}
+
+const BLANKS: [char; 6] = [' ', '\t', '\x0c', '\\', '\n', '\r'];
 
 /// Inconsistent tabs.
 pub(super) fn check(tokens: &Tokens, text: &str) -> Vec<(TextRange, String)> {
@@ -32,16 +82,16 @@ pub(super) fn check(tokens: &Tokens, text: &str) -> Vec<(TextRange, String)> {
         return found;
     }
     let mut open = vec![Indent::default()];
-    let mut begins = true;
+    let (mut begins, mut start) = (true, 0);
     for token in tokens {
         match token.kind() {
-            TokenKind::Newline => begins = true,
+            TokenKind::Newline => (begins, start) = (true, token.end().to_usize()),
+            TokenKind::NonLogicalNewline if begins => start = token.end().to_usize(),
             TokenKind::Comment | TokenKind::NonLogicalNewline | TokenKind::Indent | TokenKind::Dedent => {}
             TokenKind::EndOfFile => break,
             _ if begins => {
                 begins = false;
                 let at = token.start().to_usize();
-                let start = text[..at].rfind(['\n', '\r']).map_or(0, |end| end + 1);
                 let indent = Indent::of(&text[start..at]);
                 let mut wrong = false;
                 let last = open.last().copied().unwrap_or_default();

@@ -9,8 +9,10 @@ mod depth;
 mod encoding;
 mod expressions;
 mod future;
+mod generic;
 mod grammar;
 mod layout;
+mod levels;
 mod patterns;
 mod place;
 mod scope;
@@ -79,6 +81,10 @@ pub fn compile<R>(
     };
     let mut issues = Vec::new();
     let text = &*decoded.text;
+    if text.starts_with('\u{feff}') {
+        // The parser takes a second byte order mark for a first one.
+        return (vec![Issue::at(1, 1, Code::PythonSyntax, "invalid non-printable character U+FEFF")], None);
+    }
     issues.extend(large(source.len()));
     let (mut found, looked) = match source.len() > TOO_LARGE {
         true => (depth::measure(text).err().map_or(Vec::new(), |why| refused(text, python.minor, why)), None),
@@ -139,26 +145,26 @@ fn parse<R>(
     minor: u8,
     look: impl FnOnce(&ast::ModModule, &str) -> R,
 ) -> (Vec<Found>, Option<R>) {
-    let text = &*decoded.text;
+    let text = with_indentation_of(&decoded.text, minor);
     // A text has no more levels than bytes. If there is stack for so many, its tokens need not be read twice.
     let early = match stacker::remaining_stack() {
-        Some(rest) if text.len() <= depth::DEEPEST && rest >= stack_of(text, text.len()) => {
-            tree(text, minor).filter(|parsed| parsed.errors().is_empty())
+        Some(rest) if text.len() <= depth::DEEPEST && rest >= stack_of(&text, text.len()) => {
+            tree(&text, minor).filter(|parsed| parsed.errors().is_empty())
         }
         _ => None,
     };
     if let Some(parsed) = early {
         return match depth::within_bounds(parsed.tokens()) {
-            Ok(()) => judge(parsed, Cow::Borrowed(text), &decoded.strays, minor, look),
-            Err(refusal) => (refused(text, minor, refusal), None),
+            Ok(()) => judge(parsed, text, &decoded.strays, minor, look),
+            Err(refusal) => (refused(&text, minor, refusal), None),
         };
     }
-    let levels = match depth::measure(text) {
+    let levels = match depth::measure(&text) {
         Ok(levels) => levels,
-        Err(refusal) => return (refused(text, minor, refusal), None),
+        Err(refusal) => return (refused(&text, minor, refusal), None),
     };
-    on_stack(text, levels, || {
-        let mut text = Cow::Borrowed(text);
+    on_stack(&text, levels, || {
+        let mut text = Cow::Borrowed(&*text);
         let Some(mut parsed) = tree(&text, minor) else { return (Vec::new(), None) };
         for _ in 0..(LARGE / (text.len() + 1)).clamp(1, LINE_BREAKS) {
             let Some(patched) = grammar::without_line_breaks(&parsed, &text, minor) else { break };
@@ -167,6 +173,16 @@ fn parse<R>(
         }
         judge(parsed, text, &decoded.strays, minor, look)
     })
+}
+
+fn with_indentation_of(text: &str, minor: u8) -> Cow<'_, str> {
+    let patched = match layout::begins_with_continuation(text, minor).then(|| depth::measure(text)) {
+        Some(Ok(levels)) => on_stack(text, levels, || {
+            tree(text, minor).and_then(|parsed| layout::continued(parsed.tokens(), text, minor))
+        }),
+        _ => None,
+    };
+    patched.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// What is wrong in a text that was parsed, and what `look` says of its tree if there is one.
@@ -182,7 +198,8 @@ fn judge<R>(
     if !whole {
         return (found, None);
     }
-    whole = parsed.errors().iter().all(|error| grammar::tolerated(error, text));
+    let tolerated = grammar::Tolerated::of(&parsed, text, minor);
+    whole = parsed.errors().iter().all(|error| tolerated.has(error));
     let words = Words::of(parsed.tokens());
     found.extend(grammar_of(&parsed, text, minor, words));
     if !whole {
@@ -203,16 +220,29 @@ struct Words {
     extends: bool,
     /// `yield` or `match`: the only words with which the parser, from 3.10 on, takes what [`grammar`] refuses.
     peculiar: bool,
+    /// The first number with one of the words behind it, and nothing between, that CPython since 3.10 does not take there.
+    glued: Option<TextRange>,
 }
 
 impl Words {
     fn of(tokens: &Tokens) -> Words {
-        tokens.iter().fold(Words::default(), |words, token| match token.kind() {
-            TokenKind::Global | TokenKind::Nonlocal => Words { declares: true, ..words },
-            TokenKind::ColonEqual => Words { extends: true, ..words },
-            TokenKind::Yield | TokenKind::Match => Words { peculiar: true, ..words },
-            _ => words,
-        })
+        let mut words = Words::default();
+        let mut number = TextRange::default();
+        for token in tokens {
+            match token.kind() {
+                TokenKind::Int | TokenKind::Float | TokenKind::Complex => number = token.range(),
+                TokenKind::Global | TokenKind::Nonlocal => words.declares = true,
+                TokenKind::ColonEqual => words.extends = true,
+                TokenKind::Yield | TokenKind::Match => words.peculiar = true,
+                TokenKind::As | TokenKind::From | TokenKind::Async
+                    if number.end() == token.start() && !number.is_empty() =>
+                {
+                    words.glued = words.glued.or(Some(number));
+                }
+                _ => {}
+            }
+        }
+        words
     }
 }
 
@@ -258,7 +288,8 @@ fn strays(parsed: &Parsed<ast::ModModule>, strays: &[(usize, u8)]) -> (Vec<Found
 }
 
 fn grammar_of(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8, words: Words) -> Vec<Found> {
-    let errors = parsed.errors().iter().filter(|error| !grammar::tolerated(error, text));
+    let tolerated = grammar::Tolerated::of(parsed, text, minor);
+    let errors = parsed.errors().iter().filter(|error| !tolerated.has(error));
     let errors = errors.map(|error| (error.range(), wording::parse(&error.error, text, error.range())));
     let unsupported = parsed.unsupported_syntax_errors().iter().filter(|error| !grammar::had(error, text));
     let unsupported = unsupported.map(|error| (error.range(), wording::unsupported(error)));
@@ -266,6 +297,9 @@ fn grammar_of(parsed: &Parsed<ast::ModModule>, text: &str, minor: u8, words: Wor
         true => grammar::check(parsed, text, minor),
         false => Vec::new(),
     };
+    let glued = words.glued.filter(|_| minor >= 10);
+    let glued = glued.map(|number| (number, "invalid decimal literal".to_owned()));
+    let grammar = glued.into_iter().chain(grammar);
     let own = layout::check(parsed.tokens(), text).into_iter().take(TOLD).chain(grammar);
     errors.take(TOLD).chain(unsupported.take(TOLD)).chain(own.take(TOLD)).map(Found::syntax).collect()
 }

@@ -49,6 +49,8 @@ pub(super) struct Scope<'a> {
     parent: Option<usize>,
     /// Of the nearest class around, for the mangling of `__names`.
     class: Option<&'a str>,
+    /// Of types that are written in a class, not in a function of it.
+    pub(super) sees_class: bool,
     names: HashMap<Cow<'a, str>, u8>,
     nonlocals: Vec<(Cow<'a, str>, TextRange)>,
     /// An `async def`, or a comprehension with an `await` or an `async for`.
@@ -70,11 +72,12 @@ pub(super) struct Scopes<'a> {
     declares: bool,
     /// And a `:=`, for which the names of a comprehension matter.
     extends: bool,
+    minor: u8,
 }
 
 impl<'a> Scopes<'a> {
-    pub(super) fn new(declares: bool, extends: bool) -> Scopes<'a> {
-        let mut scopes = Scopes { all: Vec::new(), current: 0, declares, extends };
+    pub(super) fn new(declares: bool, extends: bool, minor: u8) -> Scopes<'a> {
+        let mut scopes = Scopes { all: Vec::new(), current: 0, declares, extends, minor };
         scopes.push(Kind::Module, None);
         scopes
     }
@@ -82,10 +85,16 @@ impl<'a> Scopes<'a> {
     pub(super) fn enter(&mut self, kind: Kind, class: Option<&'a str>) {
         let outer = self.here();
         let (iterables, class) = (outer.iterables, class.or(outer.class));
+        let of_types = match kind {
+            Kind::Generic => true,
+            Kind::Annotation(place) => place != "an annotation",
+            _ => false,
+        };
+        let sees_class = of_types && (outer.kind == Kind::Class || outer.sees_class);
         let parent = Some(self.current);
         self.push(kind, parent);
         let scope = self.here_mut();
-        (scope.iterables, scope.class) = (iterables, class);
+        (scope.iterables, scope.class, scope.sees_class) = (iterables, class, sees_class);
         scope.coroutine = kind == Kind::Function { is_async: true };
     }
 
@@ -95,6 +104,7 @@ impl<'a> Scopes<'a> {
             kind,
             parent,
             class: None,
+            sees_class: false,
             names: HashMap::new(),
             nonlocals: Vec::new(),
             coroutine: false,
@@ -127,15 +137,14 @@ impl<'a> Scopes<'a> {
         std::iter::successors(Some(self.here()), |scope| scope.parent.map(|parent| &self.all[parent]))
     }
 
+    /// The nearest class around, for the mangling of names.
+    pub(super) fn class(&self) -> Option<&'a str> {
+        self.here().class
+    }
+
     /// `__name` in a class is another name.
-    fn mangled(&self, name: &'a str) -> Cow<'a, str> {
-        if !name.starts_with("__") || name.ends_with("__") {
-            return Cow::Borrowed(name);
-        }
-        match self.here().class.map(|class| class.trim_start_matches('_')) {
-            Some(class) if !class.is_empty() => Cow::Owned(format!("_{class}{name}")),
-            _ => Cow::Borrowed(name),
-        }
+    pub(super) fn mangled(&self, name: &'a str) -> Cow<'a, str> {
+        mangled(name, self.class())
     }
 
     fn flags(&self, name: &str) -> u8 {
@@ -153,7 +162,8 @@ impl<'a> Scopes<'a> {
         }
         let name = self.mangled(name);
         let before = self.flags(&name);
-        if flags & BOUND != 0 && self.here().iterating {
+        // Before 3.12 also `a` in `for a.b in …`.
+        if self.here().iterating && (flags & BOUND != 0 || self.minor < 12) {
             if before & (GLOBAL | NONLOCAL) != 0 {
                 return Err(format!(
                     "comprehension inner loop cannot rebind assignment expression target '{name}'"
@@ -222,10 +232,12 @@ impl<'a> Scopes<'a> {
     /// It cannot, there.
     pub(super) fn extend(&mut self, name: &'a str) -> Result<(), String> {
         let mangled = self.mangled(name);
+        // Before 3.13 the name as it is written was looked for, among mangled ones.
+        let asked = if self.minor < 13 { name } else { &*mangled };
         let mut at = self.current;
         loop {
             let scope = &self.all[at];
-            let flags = scope.names.get(&mangled).copied().unwrap_or(0);
+            let flags = scope.names.get(asked).copied().unwrap_or(0);
             match scope.kind {
                 Kind::Comprehension { .. } => {
                     if flags & ITERATED != 0 {
@@ -278,10 +290,14 @@ impl<'a> Scopes<'a> {
     fn unbound_in(&self, scope: &Scope<'a>, name: &str) -> Option<String> {
         let missing = || format!("no binding for nonlocal '{name}' found");
         let mut next = scope.parent;
+        // In a class whose body binds the name of a type parameter, CPython takes it for a binding like any.
+        let mut rebound = false;
         while let Some(outer) = next.map(|at| &self.all[at]) {
             let flags = outer.names.get(name).copied().unwrap_or(0);
             match outer.kind {
                 Kind::Class if name == "__class__" => return None,
+                Kind::Class => rebound |= flags & (BOUND | IMPORTED) != 0 && flags & (GLOBAL | NONLOCAL) == 0,
+                Kind::Generic if flags & BOUND != 0 && rebound => return None,
                 Kind::Generic if flags & BOUND != 0 => {
                     return Some(format!("nonlocal binding not allowed for type parameter '{name}'"));
                 }
@@ -298,6 +314,17 @@ impl<'a> Scopes<'a> {
             next = outer.parent;
         }
         Some(missing())
+    }
+}
+
+/// `__name`, in a class of that name.
+pub(super) fn mangled<'a>(name: &'a str, class: Option<&str>) -> Cow<'a, str> {
+    if !name.starts_with("__") || name.ends_with("__") {
+        return Cow::Borrowed(name);
+    }
+    match class.map(|class| class.trim_start_matches('_')) {
+        Some(class) if !class.is_empty() => Cow::Owned(format!("_{class}{name}")),
+        _ => Cow::Borrowed(name),
     }
 }
 

@@ -6,6 +6,7 @@ use ruff_python_ast::{self as ast, Expr, PythonVersion, Stmt};
 use ruff_text_size::TextRange;
 
 use super::future::Future;
+use super::levels::Levels;
 use super::scope::{self, Kind, Scopes};
 use super::{KEPT, Words};
 
@@ -31,6 +32,9 @@ pub(super) struct Walk<'a> {
     pub(super) future: Future,
     /// False in annotations that CPython looks at but does not compile.
     pub(super) compiled: bool,
+    pub(super) levels: Levels,
+    /// It was told that the tree is too deep.
+    pub(super) too_deep: bool,
 }
 
 /// All that is wrong in a tree without syntax errors.
@@ -43,11 +47,13 @@ pub(super) fn check(
     let mut walk = Walk {
         minor,
         source,
-        scopes: Scopes::new(words.declares, words.extends),
+        scopes: Scopes::new(words.declares, words.extends, minor),
         found: Vec::new(),
         blocks: Vec::new(),
         future: Future::of(&tree.body, minor),
         compiled: true,
+        levels: Levels::default(),
+        too_deep: false,
     };
     walk.body(&tree.body);
     let unbound = walk.scopes.unbound();
@@ -120,6 +126,7 @@ impl<'a> Walk<'a> {
     }
 
     fn statement(&mut self, statement: &'a Stmt) {
+        let around = self.descend_to_statement();
         match statement {
             Stmt::FunctionDef(function) => self.function(function),
             Stmt::ClassDef(class) => self.class(class),
@@ -159,6 +166,9 @@ impl<'a> Walk<'a> {
                 self.expression(&branch.test);
                 self.body(&branch.body);
                 for clause in &branch.elif_else_clauses {
+                    if clause.test.is_some() {
+                        self.descend_to_elif(clause.range);
+                    }
                     clause.test.iter().for_each(|test| self.expression(test));
                     self.body(&clause.body);
                 }
@@ -199,13 +209,14 @@ impl<'a> Walk<'a> {
             Stmt::Continue(range) => self.jump(range.range, "'continue' not properly in loop"),
             Stmt::Pass(_) | Stmt::IpyEscapeCommand(_) => {}
         }
+        self.levels = around;
     }
 
     fn function(&mut self, function: &'a ast::StmtFunctionDef) {
         function.decorator_list.iter().for_each(|decorator| self.expression(&decorator.expression));
         self.defaults(&function.parameters);
         self.bind(&function.name);
-        self.type_parameters(function.type_params.as_deref());
+        self.type_parameters(function.type_params.as_deref(), None);
         for parameter in &function.parameters {
             parameter.annotation().into_iter().for_each(|annotation| self.annotation(annotation));
         }
@@ -230,8 +241,11 @@ impl<'a> Walk<'a> {
         for (at, parameter) in parameters.iter().enumerate() {
             let name = parameter.name();
             let twice = match many {
-                true => !seen.insert(name.as_str()),
-                false => parameters.iter().take(at).any(|earlier| earlier.name().as_str() == name.as_str()),
+                true => !seen.insert(self.scopes.mangled(name)),
+                false => {
+                    let mangled = self.scopes.mangled(name);
+                    parameters.iter().take(at).any(|earlier| self.scopes.mangled(earlier.name()) == mangled)
+                }
             };
             if twice {
                 self.wrong(name.range, format!("duplicate argument '{name}' in function definition"));
@@ -245,7 +259,7 @@ impl<'a> Walk<'a> {
     fn class(&mut self, class: &'a ast::StmtClassDef) {
         class.decorator_list.iter().for_each(|decorator| self.expression(&decorator.expression));
         self.bind(&class.name);
-        self.type_parameters(class.type_params.as_deref());
+        self.type_parameters(class.type_params.as_deref(), Some(class.name.as_str()));
         if let Some(arguments) = &class.arguments {
             self.arguments(arguments);
         }
@@ -295,104 +309,6 @@ impl<'a> Walk<'a> {
                 self.wrong(range, "'break', 'continue' and 'return' cannot appear in an except* block")
             }
             None => self.wrong(range, outside),
-        }
-    }
-
-    fn annotated(&mut self, assign: &'a ast::StmtAnnAssign) {
-        match &*assign.target {
-            Expr::Name(name) => {
-                self.debug(&name.id, name.range);
-                if assign.simple {
-                    let noted = self.scopes.annotate(&name.id);
-                    self.noted(name.range, noted);
-                } else if assign.value.is_some() {
-                    let noted = self.scopes.note(&name.id, scope::BOUND);
-                    self.noted(name.range, noted);
-                }
-            }
-            target => self.expression(target),
-        }
-        let compiled = self.compiled;
-        if self.scopes.here().kind.is_function() {
-            self.compiled = false;
-        }
-        self.annotation(&assign.annotation);
-        self.compiled = compiled;
-        assign.value.iter().for_each(|value| self.expression(value));
-    }
-
-    pub(super) fn annotation(&mut self, annotation: &'a Expr) {
-        let kept_as_text = self.future.annotations && self.minor < 14;
-        let apart = self.minor >= 14 || (self.future.annotations && self.minor >= 10);
-        let compiled = self.compiled;
-        self.compiled &= !kept_as_text;
-        if apart {
-            self.scopes.enter(Kind::Annotation("an annotation"), None);
-        }
-        // `*args: *Ts`
-        match annotation {
-            Expr::Starred(starred) => self.expression(&starred.value),
-            plain => self.expression(plain),
-        }
-        if apart {
-            self.scopes.leave();
-        }
-        self.compiled = compiled;
-    }
-
-    /// Enters the scope of type parameters, if there are any.
-    fn type_parameters(&mut self, parameters: Option<&'a ast::TypeParams>) {
-        let Some(parameters) = parameters else { return };
-        self.scopes.enter(Kind::Generic, None);
-        let mut seen = HashSet::new();
-        let mut defaults = false;
-        for parameter in parameters {
-            let name = parameter.name();
-            if !seen.insert(name.as_str()) {
-                self.wrong(name.range, format!("duplicate type parameter '{name}'"));
-            }
-            self.bind(name);
-            let (bound, default, kind) = match parameter {
-                ast::TypeParam::TypeVar(kind) => (kind.bound.as_deref(), kind.default.as_deref(), "TypeVar"),
-                ast::TypeParam::TypeVarTuple(kind) => (None, kind.default.as_deref(), "TypeVarTuple"),
-                ast::TypeParam::ParamSpec(kind) => (None, kind.default.as_deref(), "ParamSpec"),
-            };
-            if let Some(bound) = bound {
-                let place = if bound.is_tuple_expr() { "a TypeVar constraint" } else { "a TypeVar bound" };
-                self.apart(bound, place);
-            }
-            if defaults && default.is_none() {
-                self.wrong(
-                    name.range,
-                    format!("non-default type parameter '{name}' follows default type parameter"),
-                );
-            }
-            if let Some(default) = default {
-                defaults = true;
-                match (kind, default) {
-                    ("TypeVarTuple", Expr::Starred(starred)) => {
-                        self.apart(&starred.value, "a TypeVarTuple default")
-                    }
-                    ("TypeVar", _) => self.apart(default, "a TypeVar default"),
-                    _ => self.apart(default, "a ParamSpec default"),
-                }
-            }
-        }
-    }
-
-    /// An expression that is evaluated later, in a scope of its own.
-    fn apart(&mut self, expression: &'a Expr, place: &'static str) {
-        self.scopes.enter(Kind::Annotation(place), None);
-        self.expression(expression);
-        self.scopes.leave();
-    }
-
-    fn alias(&mut self, alias: &'a ast::StmtTypeAlias) {
-        self.expression(&alias.name);
-        self.type_parameters(alias.type_params.as_deref());
-        self.apart(&alias.value, "a type alias");
-        if alias.type_params.is_some() {
-            self.scopes.leave();
         }
     }
 
