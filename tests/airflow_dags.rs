@@ -337,6 +337,19 @@ fn crons(random: &mut fastrand::Rng) -> String {
         "00",
         "007",
         "99999999999999999999",
+        "é",
+        "１",
+        "٣",
+        "*/１５",
+        "²",
+        "fri#２",
+        "L５",
+        "１W",
+        "R(１-２)",
+        "\u{212a}",
+        "\u{a0}",
+        "1\u{2003}2",
+        "\u{85}",
     ];
     let piece = |random: &mut fastrand::Rng| PIECES[random.usize(..PIECES.len())].to_owned();
     let number = |random: &mut fastrand::Rng| random.u32(0..35).to_string();
@@ -353,7 +366,9 @@ fn crons(random: &mut fastrand::Rng) -> String {
     // Most fields are plain, so that one field decides.
     let fields: Vec<String> =
         (0..count).map(|_| if random.u32(0..3) == 0 { field(random) } else { "*".into() }).collect();
-    fields.join(if random.u32(0..20) == 0 { "\t" } else { " " })
+    let separators = ["\t", "\u{a0}", "\u{1c}", "\u{2028}"];
+    let separator = separators.get(random.usize(0..40)).copied().unwrap_or(" ");
+    fields.join(separator)
 }
 
 #[test]
@@ -384,7 +399,9 @@ fn random_cron_expressions_are_taken_as_the_installed_croniter_takes_them() {
     for (text, answer) in texts.iter().zip(answers.by_ref()) {
         let ours = expression(text, dialect);
         taken += usize::from(ours.is_ok());
-        if ours.is_ok() != (answer == "yes") {
+        // Before 7 what `R` drew could be out of range: then the answer is one of chance.
+        let by_chance = dialect < Dialect::Seven && ours.is_ok() && text.contains(['r', 'R']);
+        if ours.is_ok() != (answer == "yes") && !by_chance {
             wrong.push(format!("`{text}`: ours {ours:?}, croniter {release} says {answer}"));
         }
     }

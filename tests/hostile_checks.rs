@@ -79,6 +79,19 @@ fn world(name: &str) -> (Files, IgnoreSyntax, bool) {
             ((0..4).map(file).collect(), glob, false)
         }
         "returns" => (vec![("a.py".to_owned(), "return\n".repeat(590_000))], glob, false),
+        "sums" => {
+            let text = format!("{DAG}T = [{}]\n", "1, ".repeat(1_900));
+            (
+                vec![("a.py".to_owned(), text + &numbered(19_000, |at| format!("a{at} = T + [1]\n")))],
+                glob,
+                false,
+            )
+        }
+        "long names" => {
+            let text = format!("{DAG}import b as a0\n");
+            let name = |at| format!("a{} = a{at}.b\n", at + 1);
+            (vec![("a.py".to_owned(), text + &numbered(19_000, name))], glob, false)
+        }
         "dots" => {
             let mut files = dots(170, 11_000);
             let text = files[0].1.clone();
@@ -103,6 +116,8 @@ const WORLDS: &[&str] = &[
     "mistakes within",
     "mistakes many times",
     "returns",
+    "sums",
+    "long names",
     "dots",
 ];
 

@@ -65,6 +65,8 @@ const GLOBS: &[&str] = &[
     "a", "b", "sub", "*", "**", "/", "/", "?", "[ab]", "[!a]", "x.py", "dag", "*.py", "a/", "**/", "/**",
     ".", "\\*", " ", "é", "[]a]", "[^x]*", "a\\ ", "!", "[a-z]", "\u{fc}",
 ];
+const TROUBLES: &[&str] =
+    &["[z-a]", "[a--b]", "[a-\\]]", "[!z-a]", "[", "[]", "[!", "[a-", "[b", "]", "\\", "/", "\\[", "x"];
 const REGEXPS: &[&str] = &[
     "a",
     "b",
@@ -261,6 +263,8 @@ fn ignore_file(rng: &mut Rng, syntax: IgnoreSyntax) -> Vec<u8> {
             0 => text.push('\\'),
             1 => text.push_str("[z-a]"),
             2 => text.push_str("[a"),
+            // Of several troubles in one line the order decides which is met.
+            9 => (0..rng.usize(2..5)).for_each(|_| text.push_str(rng.choice(TROUBLES).unwrap())),
             3 => text.push_str("{4294967295}"),
             4..8 => text.push_str(" \t# comment"),
             8 => text.push_str("\u{a0}\u{b}#"),

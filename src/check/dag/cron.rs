@@ -3,6 +3,8 @@
 //! Airflow pins no croniter, and its releases differ: backward ranges, `W` and a seventh field came one after the other. So the
 //! question has an answer for each [`Dialect`], and only what all of them refuse is surely wrong.
 
+use super::cron_fields::{digits, fields, nearest_weekday, number};
+
 /// A croniter whose rules differ from the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dialect {
@@ -69,8 +71,7 @@ impl std::fmt::Display for Refusal {
 
 /// Whether Airflow can use a text as a schedule, where croniter is of this dialect.
 ///
-/// Where croniter draws a number by chance (`R`), and where it knows digits that are not ASCII, the answer is yes: nothing sure
-/// can be said.
+/// Where croniter draws a number by chance (`R`) the answer is yes: nothing sure can be said.
 ///
 /// # Errors
 /// Why not.
@@ -87,20 +88,12 @@ pub fn schedule(text: &str, dialect: Dialect) -> Result<(), Refusal> {
 /// # Errors
 /// Why not.
 pub fn expression(text: &str, dialect: Dialect) -> Result<(), Refusal> {
-    if !text.is_ascii() {
-        return Ok(());
-    }
-    let text = text.to_ascii_lowercase();
+    // Unicode's lower case: of the sign for Kelvin it is a `k`, which makes an alias.
+    let text = text.to_lowercase();
     if ALIASES.contains(&text.as_str()) {
         return Ok(());
     }
-    // Python's `str.split` also splits at the separators of files and records; since 7 only at cron's own.
-    let space = |c: char| match c {
-        ' ' | '\t'..='\r' => true,
-        '\x1c'..='\x1f' => dialect < Dialect::Seven,
-        _ => false,
-    };
-    let fields: Vec<&str> = text.split(space).filter(|field| !field.is_empty()).collect();
+    let fields = fields(&text, dialect);
     let most = if dialect == Dialect::Two { 6 } else { 7 };
     if !(5..=most).contains(&fields.len()) {
         let why =
@@ -122,16 +115,15 @@ const MIXED: &str = "days of the week with and without `#` cannot be mixed";
 /// One field of an expression.
 struct Field<'a> {
     dialect: Dialect,
-    fields: &'a [&'a str],
+    fields: &'a [String],
     field: usize,
 }
 
 impl Field<'_> {
     fn check(&self) -> Result<(), &'static str> {
-        let text = self.fields[self.field];
-        match self.drawn(text)? {
-            Drawn::Not => {}
-            Drawn::Taken => return Ok(()),
+        let text = self.fields[self.field].as_str();
+        if self.drawn(text)? {
+            return Ok(());
         }
         let mut text = text;
         if text.contains('?') {
@@ -224,10 +216,11 @@ impl Field<'_> {
             Item::Number(number) => Ok(number),
             _ => Err(NOT_KNOWN),
         };
+        let sunday = matches!(high, "0" | "sun");
         let (mut low, mut high) = (bound(low)?, bound(high)?);
         if self.dialect == Dialect::Two {
             if low > high {
-                if self.field != WEEKDAY || high != 0 {
+                if self.field != WEEKDAY || !sunday {
                     return Err("a range that goes backward");
                 }
                 high = 7;
@@ -305,23 +298,23 @@ impl Field<'_> {
         }
     }
 
-    /// `H` and `R`: a value that is a hash of an id, which Airflow does not give, or drawn by chance.
-    fn drawn(&self, text: &str) -> Result<Drawn, &'static str> {
-        let Some(letter @ ('h' | 'r')) = text.chars().next() else { return Ok(Drawn::Not) };
+    /// `H` and `R`: a value that is a hash of an id, which Airflow does not give, or drawn by chance. Whether it is one.
+    fn drawn(&self, text: &str) -> Result<bool, &'static str> {
+        let Some(letter @ ('h' | 'r')) = text.chars().next() else { return Ok(false) };
         let mut rest = &text[1..];
         let mut bounds = None;
         if let Some(inner) = rest.strip_prefix('(') {
-            let Some((inside, after)) = inner.split_once(')') else { return Ok(Drawn::Not) };
-            let Some((begin, end)) = inside.split_once('-') else { return Ok(Drawn::Not) };
+            let Some((inside, after)) = inner.split_once(')') else { return Ok(false) };
+            let Some((begin, end)) = inside.split_once('-') else { return Ok(false) };
             if !digits(begin) || !digits(end) {
-                return Ok(Drawn::Not);
+                return Ok(false);
             }
             (bounds, rest) = (Some((number(begin), number(end))), after);
         }
         let divisor = match rest.strip_prefix('/') {
             Some(divisor) if digits(divisor) => Some(number(divisor)),
             None if rest.is_empty() => None,
-            _ => return Ok(Drawn::Not),
+            _ => return Ok(false),
         };
         if letter == 'h' {
             return Err("`H` needs an id, and Airflow gives none");
@@ -339,13 +332,8 @@ impl Field<'_> {
                 return Err(OUT);
             }
         }
-        if divisor == Some(0) { Err("a step of 0") } else { Ok(Drawn::Taken) }
+        if divisor == Some(0) { Err("a step of 0") } else { Ok(true) }
     }
-}
-
-enum Drawn {
-    Not,
-    Taken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -385,20 +373,6 @@ fn special_weekday(part: &str) -> Result<(String, Option<Nth>), &'static str> {
     }
 }
 
-/// `15w` or `w15`.
-fn nearest_weekday(part: &str) -> bool {
-    part.strip_suffix('w').is_some_and(digits) || part.strip_prefix('w').is_some_and(digits)
-}
-
-fn digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Of digits; what is too large for a number is too large for any field.
-fn number(digits: &str) -> u64 {
-    digits.parse().unwrap_or(u64::MAX >> 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -435,6 +409,30 @@ mod tests {
         assert_eq!(taken("0 0 * * * * 2026"), [false, true, true]);
         assert_eq!(taken("0 0 15W * *"), [false, false, true]);
         assert_eq!(taken("0 0 * * sat-sun"), [true; 3]);
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_refused_but_for_what_older_releases_take_for_digits_and_spaces() {
+        for none in [
+            "é * * * *",
+            "1 é 5 5",
+            "* * * * ²",
+            "0 0 * * mön",
+            "１２３ * * * *",
+            "* * * é-1 *",
+            "＊ * * * *",
+        ] {
+            assert_eq!(taken(none), [false; 3], "{none}");
+        }
+        for older in
+            ["* * * * １", "٣ * * * *", "*/１５ 0-２ * * *", "0\u{a0}0 * * *", "0 0\u{2003}* * fri#１"]
+        {
+            assert_eq!(taken(older), [true, true, false], "{older}");
+        }
+        assert_eq!(
+            schedule("é * * * *", Dialect::Seven).unwrap_err().to_string(),
+            format!("field 1: {NOT_KNOWN}")
+        );
     }
 
     #[test]

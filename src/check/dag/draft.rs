@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::facts::{Bound, Dag, Edge, Group, Id, Task};
+use super::facts::{Argument, Bound, Dag, Edge, Group, Id, Known, Task};
 use super::place::Place;
 use super::value::Value;
 
@@ -11,6 +11,10 @@ const EDGES: usize = 50_000;
 
 /// Beyond so many looks at tasks and dependencies the ends of groups are not known.
 const LOOKS: usize = 2_000_000;
+
+/// So many bytes of values, ids and arguments are held of a file: a megabyte of Python can make thousands of them out of one long
+/// text. Beyond that nothing is known.
+const ROOM: usize = 16 << 20;
 
 /// A task that may not have a DAG yet.
 pub(super) struct TaskDraft {
@@ -51,10 +55,27 @@ pub(super) struct Draft {
     blurred: usize,
     /// How many tasks and edges were looked at to find the ends of groups.
     looked: usize,
+    /// Bytes, of [`ROOM`].
+    held: usize,
 }
 
 impl Draft {
-    pub(super) fn dag(&mut self, dag: Dag) -> usize {
+    /// Whether there is room for so many more bytes, which are held then.
+    pub(super) fn hold(&mut self, bytes: usize) -> bool {
+        self.held = self.held.saturating_add(bytes);
+        self.held <= ROOM
+    }
+
+    /// Whether there was no room for something: from there on nothing is sure.
+    pub(super) fn is_full(&self) -> bool {
+        self.held > ROOM
+    }
+
+    pub(super) fn dag(&mut self, mut dag: Dag) -> usize {
+        if !self.hold(size_of::<Dag>() + length(&dag.id) + weight(&dag.arguments)) {
+            (dag.id, dag.sure, dag.open, dag.opaque) = (Id::Dynamic, false, true, true);
+            empty(&mut dag.arguments);
+        }
         self.dags.push(dag);
         self.counts.push(0);
         self.dags.len() - 1
@@ -178,6 +199,12 @@ impl Draft {
     /// A task; its id and order are filled in here.
     pub(super) fn task(&mut self, dag: Option<usize>, group: Option<usize>, mut task: Task) -> usize {
         task.id = self.prefixed(group, &task.label);
+        // The id also stands among those that are used.
+        let bytes = length(&task.label) + 3 * length(&task.id) + weight(&task.arguments);
+        if !self.hold(size_of::<TaskDraft>() + bytes) {
+            (task.id, task.label, task.sure) = (Id::Dynamic, Id::Dynamic, false);
+            empty(&mut task.arguments);
+        }
         if let Some(dag) = dag {
             if task.decorated {
                 task.id = self.unique(dag, task.id);
@@ -215,6 +242,9 @@ impl Draft {
     ) -> usize {
         // A group in a group without a prefix has none either.
         group.id = self.prefixed(parent, &group.label);
+        if !self.hold(size_of::<GroupDraft>() + length(&group.label) + 3 * length(&group.id)) {
+            (group.id, group.label, group.sure) = (Id::Dynamic, Id::Dynamic, false);
+        }
         if let Some(dag) = dag {
             if group.renamed {
                 group.id = self.unique(dag, group.id);
@@ -305,6 +335,30 @@ impl Draft {
         }
         self.dags
     }
+}
+
+fn length(id: &Id) -> usize {
+    id.known().map_or(0, str::len)
+}
+
+/// The bytes of arguments.
+fn weight(arguments: &[Argument]) -> usize {
+    fn of(value: &Known) -> usize {
+        let inside = match value {
+            Known::Text(text) | Known::Moving(text) => text.len(),
+            Known::List(items) => items.iter().map(of).sum(),
+            Known::Dict(items) => {
+                items.iter().map(|(key, place, item)| key.len() + size_of_val(place) + of(item)).sum()
+            }
+            Known::None | Known::Bool(_) | Known::Other => 0,
+        };
+        size_of::<Known>() + inside
+    }
+    arguments.iter().map(|argument| size_of::<Argument>() + of(&argument.value)).sum()
+}
+
+fn empty(arguments: &mut [Argument]) {
+    arguments.iter_mut().for_each(|argument| argument.value = Known::Other);
 }
 
 /// `name__3` as the name and the number.

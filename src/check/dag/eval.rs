@@ -8,7 +8,7 @@ impl<'a> Reader<'a> {
     /// What an expression gives; what is called in it is called.
     pub(super) fn eval(&mut self, expression: &'a Expr) -> Value<'a> {
         match expression {
-            Expr::StringLiteral(text) => Value::text(text.value.to_str()),
+            Expr::StringLiteral(text) => self.made(Value::text(text.value.to_str())),
             Expr::NumberLiteral(number) => match &number.value {
                 ast::Number::Int(number) => number.as_i64().map_or(Value::Unknown, Value::Number),
                 _ => Value::Unknown,
@@ -196,7 +196,7 @@ impl<'a> Reader<'a> {
             }
         }
         match (whole, moving) {
-            (Some(text), _) => Value::text(&text),
+            (Some(text), _) => self.made(Value::text(&text)),
             (None, Some(name)) => Value::Moving(name),
             (None, None) => Value::Unknown,
         }
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
             Value::Symbol(symbol) => {
                 // Whoever names it means to change it, in one of many ways.
                 self.moves_path |= name == "path" && super::value::last(&symbol) == "sys";
-                Value::Symbol(format!("{symbol}.{name}").into())
+                self.made(Value::Symbol(format!("{symbol}.{name}").into()))
             }
             Value::Task(task) if matches!(name, "output" | "operator") => Value::Task(task),
             Value::Moving(symbol) => Value::Moving(symbol),
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
             values.iter().for_each(|value| self.draft_loose(value));
             return Value::Unknown;
         }
-        Value::items_of(shape, values)
+        self.made(Value::items_of(shape, values))
     }
 
     fn dict(&mut self, dict: &'a ast::ExprDict) -> Value<'a> {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
             }
         }
         if whole {
-            return Value::dict(items);
+            return self.made(Value::dict(items));
         }
         items.iter().for_each(|(_, _, value)| self.draft_loose(value));
         Value::Unknown
@@ -292,11 +292,12 @@ impl<'a> Reader<'a> {
                 right
             }
             Operator::Add => match (&left, &right) {
-                (Value::Text(left), Value::Text(right)) => Value::text(&format!("{left}{right}")),
+                (Value::Text(left), Value::Text(right)) => self.made(Value::text(&format!("{left}{right}"))),
                 (Value::List(one), Value::List(other)) if one.shape == other.shape => {
                     match (left.sequence(), right.sequence()) {
                         (Some(left), Some(right)) => {
-                            Value::items_of(one.shape, left.iter().chain(right).cloned().collect())
+                            let items = left.iter().chain(right).cloned().collect();
+                            self.made(Value::items_of(one.shape, items))
                         }
                         _ => self.loose(&left, &right),
                     }
@@ -313,7 +314,7 @@ impl<'a> Reader<'a> {
                 (Value::Text(text), Value::Text(value))
                     if text.matches('%').count() == 1 && text.contains("%s") =>
                 {
-                    Value::text(&text.replace("%s", value))
+                    self.made(Value::text(&text.replace("%s", value)))
                 }
                 (Value::Text(_), Value::Moving(name)) => Value::Moving(name.clone()),
                 _ => self.loose(&left, &right),

@@ -7,6 +7,7 @@
 mod bind;
 mod call;
 pub mod cron;
+mod cron_fields;
 mod data;
 mod draft;
 mod eval;

@@ -2,7 +2,7 @@
 //!
 //! Airflow appends the folder to `sys.path`: whatever is installed comes first, and a folder without `__init__.py` is a package too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use gix::bstr::{BStr, ByteSlice as _};
 
@@ -21,6 +21,45 @@ pub(super) struct Modules<'a> {
     tails: BTreeSet<String>,
     /// Links, by their dotted names: what is behind them is not known.
     links: BTreeSet<String>,
+}
+
+/// Names that several places of a revision have for a module or a package of theirs, inside of the DAGs folder or not.
+///
+/// Which of them an import finds is for `sys.path` to say: once a file changes that, nobody knows.
+pub(super) struct Several<'a>(HashSet<&'a [u8]>);
+
+impl<'a> Several<'a> {
+    /// Of a whole revision. Links and submodules count by their names: what is in them is not known.
+    pub(super) fn of(snapshot: &'a dyn Snapshot) -> Result<Several<'a>, Unreadable> {
+        let mut first: HashMap<&[u8], &[u8]> = HashMap::new();
+        let mut several = HashSet::new();
+        for entry in (0..snapshot.len()).map(|at| snapshot.entry(at)) {
+            snapshot.stopped()?;
+            if entry.kind == Kind::File && !is_module(entry.path) {
+                continue;
+            }
+            let path: &'a [u8] = entry.path;
+            let folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            let mut start = 0;
+            for end in folders.chain([path.len()]) {
+                let whole = &path[start..end];
+                // A module and a package of one folder are one place: the package comes first.
+                let name =
+                    if end < path.len() { whole } else { whole.split_str(".").next().unwrap_or(whole) };
+                let place = &path[..start + name.len()];
+                start = end + 1;
+                if name != b"__init__" && *first.entry(name).or_insert(place) != place {
+                    several.insert(name);
+                }
+            }
+        }
+        Ok(Several(several))
+    }
+
+    /// Whether the first part of a dotted module is one of them.
+    pub(super) fn has(&self, module: &str) -> bool {
+        self.0.contains(module.split('.').next().unwrap_or(module).as_bytes())
+    }
 }
 
 /// Whether something of this name may be a module.

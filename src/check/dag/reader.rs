@@ -31,7 +31,7 @@ pub(super) struct Context {
 }
 
 /// More statements than this are a generator's work; what follows is not read.
-const STEPS: u32 = 20_000;
+const STEPS: u32 = 50_000;
 
 pub(super) struct Reader<'a> {
     pub(super) lines: &'a Lines<'a>,
@@ -126,12 +126,21 @@ impl<'a> Reader<'a> {
         self.tampered |= change == Change::Objects;
     }
 
+    /// A value that was made: one that may take more than its text does in the file. Without room it is not known.
+    pub(super) fn made(&mut self, value: Value<'a>) -> Value<'a> {
+        if self.draft.hold(value.size()) {
+            return value;
+        }
+        self.draft_loose(&value);
+        Value::Unknown
+    }
+
     pub(super) fn block(&mut self, body: &'a [Stmt]) -> Flow {
         let before = self.unsure;
         let mut flow = Flow::On;
         for statement in body {
             self.steps += 1;
-            if self.steps > STEPS {
+            if self.steps > STEPS || self.draft.is_full() {
                 self.lose(Change::Objects);
                 flow = Flow::Perhaps;
                 break;
@@ -175,7 +184,7 @@ impl<'a> Reader<'a> {
                 let (old, more) = (self.eval(&assign.target), self.eval(&assign.value));
                 let value = match (old, more, assign.op) {
                     (Value::Text(old), Value::Text(more), ast::Operator::Add) => {
-                        Value::text(&format!("{old}{more}"))
+                        self.made(Value::text(&format!("{old}{more}")))
                     }
                     (old, more, _) => {
                         // A list is changed in its place, under all of its names.

@@ -112,7 +112,8 @@ impl Found<'_> {
             if !told.insert((import.place.line, what.clone())) {
                 continue;
             }
-            let hint = tables::instead(gone.0, gone.1).or_else(|| tables::instead(&import.module, name));
+            let instead = |module: &str, name| tables::instead(module, name, airflow);
+            let hint = instead(gone.0, gone.1).or_else(|| instead(&import.module, name));
             let issue =
                 self.push(import.place, Code::AirflowModule, format!("Airflow {airflow} has no {what}"));
             issue.hint = hint.map(str::to_owned);

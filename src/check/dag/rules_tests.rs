@@ -238,6 +238,39 @@ fn hostile_files_are_read_in_time_and_without_a_panic() {
 }
 
 #[test]
+fn a_circle_of_as_many_tasks_as_fit_in_a_file_is_seen() {
+    let circle =
+        (0..20_000).fold(with("with DAG('d'):"), |text, n| {
+            text + &format!("    t{n} = EmptyOperator(task_id='t{n}')\n")
+        }) + &(0..20_000).map(|n| format!("    t{n} >> t{}\n", (n + 1) % 20_000)).collect::<String>();
+    assert_eq!(codes(&circle), [Code::TaskCycle]);
+}
+
+#[test]
+fn what_a_file_makes_of_one_long_text_is_held_in_bounds() {
+    let text = format!("T = '{}'\n", "t".repeat(1_900));
+    let items = format!("T = [{}]\n", "1, ".repeat(1_900));
+    let lines = |line: &dyn Fn(usize) -> String| (0..19_000).map(line).collect::<String>();
+    let flood = [
+        format!("{items}{}", lines(&|n| format!("a{n} = T + [1]\n"))),
+        format!("{text}{}", lines(&|n| format!("a{n} = T + 'a'\n"))),
+        format!("{text}{}", lines(&|n| format!("a{n} = f'{{T}}'\n"))),
+        format!("{text}{}", format!("a = [{}]\n", "T + 'a', ".repeat(1_900)).repeat(40)),
+        format!("import foo as a0\n{}", lines(&|n| format!("a{} = a{n}.b\n", n + 1))),
+        format!("{text}with DAG('d'):\n{}", lines(&|_| "    EmptyOperator(task_id=T)\n".into())),
+        format!("{text}{}", lines(&|_| "DAG(T, description=T)\n".into())),
+        format!("def f():\n    return [{}]\n{}", "1, ".repeat(1_900), "a = f()\n".repeat(9_000)),
+    ];
+    for more in flood {
+        let source = with(&more) + "d = DAG('behind')\n";
+        let parsed = ruff_python_parser::parse_module(&source).unwrap_or_else(|error| panic!("{error}"));
+        let facts = Facts::of(parsed.syntax(), &source);
+        let behind = facts.dags.iter().filter(|dag| dag.id.known() == Some("behind"));
+        assert!(!behind.into_iter().any(|dag| dag.sure), "{}", &more[more.len() - 40..]);
+    }
+}
+
+#[test]
 fn files_of_many_names_changes_and_groups_are_read_in_a_time_that_grows_with_their_size() {
     let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
     let constants = lines(9_000, |n| format!("a{n} = 'x'\n"));

@@ -11,7 +11,7 @@ use super::super::snapshot::{Kind, Unreadable};
 use super::super::target::Target;
 use super::super::{Code, Finding, Issue, Severity, Snapshot};
 use super::facts::{Bound, Guard};
-use super::modules::{Modules, absolute, is_installed};
+use super::modules::{Modules, Several, absolute, is_installed};
 use super::packed::{Between, Named};
 use super::place::Place;
 use super::tables;
@@ -56,6 +56,9 @@ pub fn duplicate_dag_ids(files: &[File<'_>]) -> Vec<Finding> {
 
 /// The files that are loaded whenever the DAG files are: these, and what they import from the repository, as far as that is sure.
 ///
+/// Where any file changes `sys.path`, a name is followed only if one place of the revision has it. Any file, as nobody knows what
+/// was loaded before: Airflow loads each DAG file in a process of its own, its command line and people's tests all in one.
+///
 /// # Errors
 /// When nobody waits for the answer any more; so of all that look at files here.
 pub fn reached<'a>(files: &[File<'a>], snapshot: &dyn Snapshot) -> Result<BTreeSet<&'a BStr>, Unreadable> {
@@ -71,10 +74,16 @@ fn reached_of<'a>(
     let by_path: HashMap<&BStr, File<'a>> = inside.collect();
     let mut open: VecDeque<File<'a>> = files.iter().filter(|file| file.loaded).copied().collect();
     let mut found: BTreeSet<&BStr> = open.iter().map(|file| file.path).collect();
+    let moved = files.iter().any(|file| file.facts.moves_path());
+    let several = if moved { Some(Several::of(snapshot)?) } else { None };
     while let Some(file) = open.pop_front() {
         for import in file.facts.imports().filter(|import| import.guard == Guard::None) {
             snapshot.stopped()?;
-            imported(&file, import.named, modules, |path| {
+            let named = import.named;
+            if named.level == 0 && several.as_ref().is_some_and(|several| several.has(&named.module)) {
+                continue;
+            }
+            imported(&file, named, modules, |path| {
                 if let Some(next) = by_path.get(path).filter(|next| found.insert(next.path)) {
                     open.push_back(*next);
                 }

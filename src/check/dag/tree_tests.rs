@@ -154,6 +154,58 @@ fn what_dag_files_import_is_reached_and_what_they_may_import_is_not() {
 }
 
 #[test]
+fn where_a_file_changes_the_path_only_names_with_one_place_are_followed() {
+    let dag = format!("{HEAD}import common\nimport lib.inner\nimport alone\nfrom pack import part\n");
+    let moving = "import os, sys\nsys.path.insert(0, os.path.dirname(__file__) + '/libs')\n";
+    let reached = |moved: bool, more: &[(&str, Kind)]| -> Vec<String> {
+        let dag = if moved { format!("{moving}{dag}") } else { dag.clone() };
+        let python = [
+            ("dags/alone.py", ""),
+            ("dags/common.py", ""),
+            ("dags/lib/__init__.py", ""),
+            ("dags/lib/inner.py", "from . import beside\n"),
+            ("dags/lib/beside.py", ""),
+            ("dags/pack/part.py", "import alone\n"),
+            ("dags/team/dag.py", &dag),
+        ];
+        let files = python.iter().map(|(path, text)| (*path, Kind::File, *text));
+        let more = more.iter().map(|(path, kind)| (*path, *kind, ""));
+        let world =
+            World { snapshot: InMemory::new(files.chain(more)).with_folder("dags"), ..World::of(&python) };
+        let found = reached(&world.files(), &world.snapshot).unwrap();
+        found.iter().map(|path| path.to_string().replacen("dags/", "", 1)).collect()
+    };
+    let all = [
+        "alone.py",
+        "common.py",
+        "lib/__init__.py",
+        "lib/beside.py",
+        "lib/inner.py",
+        "pack/part.py",
+        "team/dag.py",
+    ];
+    let without = |gone: &str| all.iter().copied().filter(|path| !path.starts_with(gone)).collect::<Vec<_>>();
+    assert_eq!(reached(true, &[]), all);
+    for (more, kind, gone) in [
+        ("dags/team/libs/common.py", Kind::File, "common"),
+        ("dags/team/libs/common/__init__.py", Kind::File, "common"),
+        ("dags/v2/common/deep/x.py", Kind::File, "common"),
+        ("plugins/common.so", Kind::File, "common"),
+        ("shared/common", Kind::Link, "common"),
+        ("shared/common", Kind::Submodule, "common"),
+        ("src/lib/x.py", Kind::File, "lib/"),
+        ("src/pack.py", Kind::File, "pack/"),
+    ] {
+        assert_eq!(reached(true, &[(more, kind)]), without(gone), "{more}");
+        assert_eq!(reached(false, &[(more, kind)]), all, "{more}, and the path stays as it is");
+    }
+    // Not modules of that name.
+    for more in ["dags/common/readme.txt", "docs/common.md", "dags/team/lib.yaml", "dags/common/x.py"] {
+        assert_eq!(reached(true, &[(more, Kind::File)]), all, "{more}");
+    }
+}
+
+#[test]
 fn a_module_that_goes_while_it_is_imported_is_told() {
     let dag = |imports: &str| format!("{HEAD}{imports}\nwith DAG('d'):\n    pass\n");
     for (imports, rest, published, expected) in [

@@ -155,6 +155,16 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Bytes that it takes, without what its items share with others.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Symbol(text) => text.len(),
+            Value::List(list) => size_of_val(list.items.as_slice()),
+            Value::Dict(table) => size_of_val(table.items.as_slice()),
+            _ => 0,
+        }
+    }
+
     pub(super) fn has_items(&self) -> bool {
         matches!(self, Value::List(_) | Value::Dict(_))
     }

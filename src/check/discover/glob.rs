@@ -99,6 +99,8 @@ pub(super) fn compile(line: &str) -> Result<Option<Glob>, Raises> {
 fn steps(parts: &[&str]) -> Result<Option<Vec<Step>>, Raises> {
     let mut steps = Vec::new();
     let mut slash = false;
+    // Python sees a range only in an expression that is whole: where a bracket stays open there is none.
+    let mut reversed = None;
     for (at, part) in parts.iter().enumerate() {
         let last = at + 1 == parts.len();
         if *part == "**" {
@@ -117,7 +119,7 @@ fn steps(parts: &[&str]) -> Result<Option<Vec<Step>>, Raises> {
         }
         if *part == "*" {
             steps.push(Step::Part);
-        } else if !translate(part, &mut steps)? {
+        } else if !translate(part, &mut steps, &mut reversed)? {
             return Ok(None);
         }
         if last {
@@ -125,11 +127,11 @@ fn steps(parts: &[&str]) -> Result<Option<Vec<Step>>, Raises> {
         }
         slash = true;
     }
-    Ok(Some(steps))
+    reversed.map_or(Ok(Some(steps)), Err)
 }
 
-/// One part of the path; `false` if a bracket is not closed.
-fn translate(part: &str, steps: &mut Vec<Step>) -> Result<bool, Raises> {
+/// One part of the path; `false` if a bracket is not closed. `reversed` becomes what Python says of the first range that is.
+fn translate(part: &str, steps: &mut Vec<Step>, reversed: &mut Option<Raises>) -> Result<bool, Raises> {
     let chars: Vec<char> = part.chars().collect();
     let mut at = 0;
     while let Some(&c) = chars.get(at) {
@@ -154,8 +156,10 @@ fn translate(part: &str, steps: &mut Vec<Step>) -> Result<bool, Raises> {
                     return Ok(false);
                 };
                 let close = search + length;
-                let ranges = ranges(&chars[from..close])?;
-                steps.push(Step::Class(Box::new(Class { negated, ranges })));
+                match ranges(&chars[from..close]) {
+                    Ok(ranges) => steps.push(Step::Class(Box::new(Class { negated, ranges }))),
+                    Err(why) => *reversed = reversed.take().or(Some(why)),
+                }
                 at = close + 1;
             }
             c => steps.push(Step::Char(c)),
@@ -342,10 +346,39 @@ mod tests {
 
     #[test]
     fn what_raises_and_what_finds_nothing_are_told_apart() {
-        for raises in ["!", "a\\", "\\", "a/\\", "[z-a]", "!  ", "a\\  "] {
+        for raises in [
+            "!",
+            "a\\",
+            "\\",
+            "a/\\",
+            "[z-a]",
+            "!  ",
+            "a\\  ",
+            "[z-a]]",
+            "[z-a]/x",
+            "[z-a]\\",
+            "a\\/[b",
+            "[z-a]\\[b",
+        ] {
             assert!(compile(raises).is_err(), "{raises:?}");
         }
-        for nothing in ["", "  ", "/", "/  ", "[a", "a[", "[]", "[!]", "#a"] {
+        for nothing in ["", "  ", "/", "/  ", "[a", "a[", "[]", "[!]", "#a", "[b/a\\", "[a\\"] {
+            assert_eq!(compile(nothing), Ok(None), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_the_wrong_way_round_raises_nothing_where_a_bracket_stays_open() {
+        for nothing in [
+            "[z-a]x[b",
+            "[z-a][",
+            "[z-a][]",
+            "$x*[a-\\]][a-",
+            "[a--b]{2}[]b\\/",
+            "[z-a]/[b",
+            "!x/[z-a]/y/[",
+            "[z-a][!]",
+        ] {
             assert_eq!(compile(nothing), Ok(None), "{nothing:?}");
         }
     }

@@ -1,30 +1,35 @@
 //! The lines that findings are about.
 
-use std::collections::BTreeMap;
-
 use gix::bstr::{BString, ByteSlice as _};
 
 use super::Place;
 use crate::check::Finding;
 
-/// Reads each file once, whatever is wrong in it, and only those with a finding at a line.
+/// Reads each file once, whatever is wrong in it, and only those with a finding at a line. Findings of a file follow each other.
 pub(super) struct Source<'a> {
     place: &'a Place<'a>,
-    files: BTreeMap<&'a BString, Option<Vec<u8>>>,
+    file: Option<(&'a BString, Vec<String>)>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(place: &'a Place<'a>) -> Source<'a> {
-        Source { place, files: BTreeMap::new() }
+        Source { place, file: None }
     }
 
     /// The line that a finding is about, without its end.
-    pub(super) fn line(&mut self, finding: &'a Finding) -> Option<String> {
+    pub(super) fn line(&mut self, finding: &'a Finding) -> Option<&str> {
         let number = finding.issue.line.checked_sub(1)?;
-        let read = || (self.place.read)(finding.path.as_bstr());
-        let text = self.files.entry(&finding.path).or_insert_with(read).as_deref()?.to_str_lossy();
-        // Lines as Python counts them.
-        let unified = text.replace("\r\n", "\n").replace('\r', "\n");
-        unified.split('\n').nth(number as usize).map(str::to_owned)
+        if self.file.as_ref().is_none_or(|(path, _)| **path != finding.path) {
+            self.file = Some((&finding.path, self.lines(finding)));
+        }
+        let (_, lines) = self.file.as_ref()?;
+        lines.get(number as usize).map(String::as_str)
+    }
+
+    /// As Python counts them.
+    fn lines(&self, finding: &Finding) -> Vec<String> {
+        let Some(bytes) = (self.place.read)(finding.path.as_bstr()) else { return Vec::new() };
+        let unified = bytes.to_str_lossy().replace("\r\n", "\n").replace('\r', "\n");
+        unified.split('\n').map(str::to_owned).collect()
     }
 }

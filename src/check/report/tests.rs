@@ -244,6 +244,29 @@ fn a_mistake_made_again_elsewhere_in_the_file_is_another_one() {
 }
 
 #[test]
+fn a_file_is_read_once_whatever_is_wrong_in_it() {
+    let finding =
+        |path: &str, line| Finding::new(path, Issue::at(line, 1, Code::PythonSyntax, "invalid syntax"));
+    let places = (1..=300).flat_map(|at| [("a.py", at % 3), ("b.py", at)]);
+    let mut findings: Vec<Finding> = places.map(|(path, line)| finding(path, line)).collect();
+    findings.sort();
+    let report = Report { findings, ages: None, ..report() };
+    for format in [Format::Text, Format::Gitlab, Format::Sarif] {
+        let reads = std::cell::RefCell::new(Vec::new());
+        let read = |path: &BStr| {
+            reads.borrow_mut().push(path.to_string());
+            Some(b"x = = 1\n".to_vec())
+        };
+        render(
+            &report,
+            format,
+            &Place { seen_from: "".into(), named: "".into(), read: &read, style: Style::Plain },
+        );
+        assert_eq!(reads.into_inner(), ["a.py", "b.py"]);
+    }
+}
+
+#[test]
 fn a_name_of_the_repository_is_no_command_and_no_colour() {
     let mut report = report();
     report.findings[1].path = "x\n::error::y\u{1b}[31m.py".into();

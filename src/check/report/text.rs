@@ -52,7 +52,7 @@ pub(super) fn render(report: &Report, place: &Place<'_>) -> String {
         let severity = format!("{}{}", age.adjective(), style.severity(finding.severity));
         let _ = writeln!(out, "{}: {severity}: {} {code}", style.paint("1", &at), escape(&issue.message));
         if let Some(line) = source.line(finding) {
-            out += &excerpt(&line, finding, style);
+            out += &excerpt(line, finding, style);
         }
         if let Some(hint) = &issue.hint {
             let _ = writeln!(out, "  {} {}", style.paint("1;36", "hint:"), escape(hint));
