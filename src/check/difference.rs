@@ -135,31 +135,30 @@ impl Outline {
     }
 
     /// How many files of `before` are gone with their DAGs, or have lost them all. One is only renamed if its content is at a new path, if
-    /// a DAG of it still is anywhere, or if a new file has its name and perhaps a DAG; each new file stands for one.
+    /// a DAG of it still is anywhere, or if a new file has its name and perhaps a DAG. Where ids are not known, in what goes or in what
+    /// comes, any new file may have the same DAGs. Each new file stands for one.
     pub(super) fn gone_since(&self, before: &Outline) -> usize {
         let moved = moved(before, self);
         let stayed: HashSet<&BStr> = moved.values().copied().collect();
         let ids: HashSet<&str> = self.files.values().flat_map(|file| &file.ids).map(String::as_str).collect();
-        let mut new: HashMap<&BStr, usize> = HashMap::new();
+        let mut new: HashMap<&BStr, Vec<&File>> = HashMap::new();
         for (path, file) in &self.files {
             let is_free = !before.files.contains_key(path) && !moved.contains_key(&BStr::new(path));
             if is_free && !file.is_idle {
-                *new.entry(name(path)).or_default() += 1;
+                new.entry(name(path)).or_default().push(file);
             }
         }
         let mut is_gone = |(path, was): &(&BString, &File)| match self.files.get(*path) {
             Some(is) => is.is_idle && !was.ids.is_empty(),
             None if stayed.contains(&BStr::new(path)) => false,
-            None => match new.get_mut(name(path)) {
-                Some(left) if *left > 0 => {
-                    *left -= 1;
-                    false
-                }
-                _ => true,
-            },
+            None => new.get_mut(name(path)).and_then(Vec::pop).is_none(),
         };
         let lost = before.files.iter().filter(|(_, was)| !was.ids.iter().any(|id| ids.contains(id.as_str())));
-        lost.filter(|file| is_gone(file)).count()
+        let gone: Vec<(&BString, &File)> = lost.filter(|file| is_gone(file)).collect();
+        let (open, known): (Vec<&File>, Vec<&File>) = new.values().flatten().partition(|file| file.is_open);
+        let is_renamed = |(path, was): &&(&BString, &File)| was.is_open && !self.files.contains_key(*path);
+        let renamed = gone.iter().filter(is_renamed).count().min(known.len());
+        (gone.len() - renamed).saturating_sub(open.len())
     }
 
     /// For each file the modules that it imports, at whatever distance, and that `before` had not as they are.

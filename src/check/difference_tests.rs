@@ -85,6 +85,15 @@ fn what_is_gone_has_neither_its_content_nor_its_name_nor_a_dag_of_it_elsewhere()
     assert_eq!(gone(same, &[("new/dag.py", &z)]), 2);
     assert_eq!(gone(&[("a.py", idle)], &[("a.py", idle)]), 0, "there never was a DAG");
     assert_eq!(gone(&[("a.py", &a)], &[("a.py", &a.replace("):", ")"))]), 0, "broken is not gone");
+    assert_eq!(gone(&[("o.py", OPEN)], &[("p.py", &z)]), 0, "nobody knows that it had no `z`");
+    assert_eq!(gone(&[("a.py", &a)], &[("p.py", OPEN)]), 0, "nor that it has no `a`");
+    assert_eq!(gone(&[("a.py", &a)], &[("p.py", &z)]), 1);
+    let edited = OPEN.to_owned() + "# more\n";
+    assert_eq!(gone(&[("o.py", OPEN), ("a.py", &a)], &[("p.py", &edited), ("q.py", &z)]), 0, "one for each");
+    assert_eq!(gone(&[("o.py", OPEN), ("n.py", &edited)], &[("p.py", &z)]), 1, "and for one alone");
+    assert_eq!(gone(&[("o.py", OPEN)], &[("p.py", idle)]), 1);
+    assert_eq!(gone(&[("a.py", &a)], &[("a.py", idle), ("p.py", OPEN)]), 0, "it may be there now");
+    assert_eq!(gone(&[("a.py", &a)], &[("a.py", idle), ("p.py", &z)]), 1);
     let imports = "# airflow dag\nfrom factory import *\n";
     assert_eq!(gone(&[("a.py", &a)], &[("a.py", imports)]), 0, "what it imports may have DAGs");
 }
