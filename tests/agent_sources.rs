@@ -158,6 +158,8 @@ fn every_line_and_every_series_names_its_source() {
     let agent = world.start();
     let at = address(&agent);
     ["alpha", "beta"].iter().for_each(|name| wait_for_passes(at, name, "success", 1));
+    // The log comes through a pipe: the number may be there before its line.
+    agent.wait_until("both lines", || agent.stderr().matches("\"msg\":\"published\"").count() == 2);
     let lines = log_lines(&agent.stderr());
     let published: BTreeSet<&str> = lines
         .iter()

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::observe::said;
+use support::observe::{address, said, sample};
 use support::{Agent, Repo};
 use synced::{Synced, names};
 
@@ -35,7 +35,8 @@ struct Sample {
     shallow: usize,
     anon_kib: u64,
     descriptors: usize,
-    mappings: usize,
+    /// Nobody but root may look.
+    mappings: Option<usize>,
     cpu: Duration,
     /// By the agent's own clock, in milliseconds.
     pass: f64,
@@ -76,7 +77,12 @@ fn a_thousand_commits() -> (Synced, Agent, Vec<Sample>) {
     let world = Synced::in_memory();
     let commits = history(&world.repo);
     world.repo.set_ref("refs/heads/main", &commits[0]);
-    let launch = world.launch().args(["--period=10ms", "--max-failures=-1", "--log-format=json"]);
+    let launch = world.launch().args([
+        "--period=10ms",
+        "--max-failures=-1",
+        "--log-format=json",
+        "--http-bind=127.0.0.1:0",
+    ]);
     // What the C library keeps of freed memory would hide a leak: here it gives everything back at once.
     let agent =
         [("ARENA_MAX", "1"), ("TRIM_THRESHOLD_", "65536"), ("TOP_PAD_", "0"), ("MMAP_THRESHOLD_", "65536")]
@@ -124,8 +130,8 @@ fn look(world: &Synced, agent: &Agent) -> Sample {
         packs: names(&git.join("objects/pack")).iter().filter(|name| name.ends_with(".pack")).count(),
         shallow: shallow.lines().count(),
         anon_kib: anon.expect("a line of the status"),
-        descriptors: fs::read_dir(proc.join("fd")).expect("the agent runs").count(),
-        mappings: text("maps").lines().count(),
+        descriptors: sample(address(agent), "process_open_fds").expect("a number") as usize,
+        mappings: fs::read_to_string(proc.join("maps")).ok().map(|maps| maps.lines().count()),
         cpu: Duration::from_nanos(nanos.sum()),
         pass: f64::NAN,
     }
@@ -178,7 +184,9 @@ fn the_thousandth_commit_costs_what_the_two_hundredth_did() {
     let (early, late) = highest(&samples, |sample| sample.descriptors);
     assert!(late <= early + 2, "descriptors: {early}, then {late}");
     let (early, late) = highest(&samples, |sample| sample.mappings);
-    assert!(late <= early + 16, "mappings: {early}, then {late}");
+    let is_root = rustix::process::geteuid().is_root();
+    assert_eq!((early.is_some(), late.is_some()), (is_root, is_root));
+    assert!(late <= early.map(|early| early + 16), "mappings: {early:?}, then {late:?}");
     // 600 passes lie between: a leak of half a KiB a pass shows.
     let (early, late) = middle(&samples, |sample| sample.anon_kib);
     assert!(late <= early + 256, "anonymous memory: {early} KiB, then {late}");
