@@ -316,20 +316,25 @@ fn a_first_start_whose_search_was_interrupted_searches_on() {
 
 #[test]
 fn a_first_start_that_was_killed_in_its_search_goes_on_with_the_next_start() {
-    let world = Synced::empty();
-    let good = world.repo.commit(&[("one.py", &dag("one"))]);
-    world.repo.commit(&[("one.py", &broken("one"))]);
-    let launch = asks(&world, r#"until [ -e "$NOTES/quick" ]; do sleep 0.02; done"#);
-    let mut agent = launch.start();
-    agent.wait_until("the search", || asked(&world).len() == 1);
-    agent.signal(Signal::KILL);
-    assert!(agent.wait_exit(PATIENCE).is_some());
-    assert_eq!(world.published(), None);
-    fs::write(world.path("notes/quick"), "").unwrap();
-    let finished = succeeds(&launch.args(["--one-time"]));
-    assert!(finished.stderr.contains("an older commit is published instead"), "{}", finished.stderr);
-    world.shows(&good);
-    world.nothing_is_left_over();
+    for is_store_lost in [false, true] {
+        let world = Synced::empty();
+        let good = world.repo.commit(&[("one.py", &dag("one"))]);
+        world.repo.commit(&[("one.py", &broken("one"))]);
+        let launch = asks(&world, r#"until [ -e "$NOTES/quick" ]; do sleep 0.02; done"#);
+        let mut agent = launch.start();
+        agent.wait_until("the search", || asked(&world).len() == 1);
+        agent.signal(Signal::KILL);
+        assert!(agent.wait_exit(PATIENCE).is_some());
+        assert_eq!(world.published(), None);
+        if is_store_lost {
+            fs::remove_dir_all(world.root.join(".git/objects")).unwrap();
+        }
+        fs::write(world.path("notes/quick"), "").unwrap();
+        let finished = succeeds(&launch.args(["--one-time"]));
+        assert!(finished.stderr.contains("an older commit is published instead"), "{}", finished.stderr);
+        world.shows(&good);
+        world.nothing_is_left_over();
+    }
 }
 
 #[test]
