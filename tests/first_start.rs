@@ -4,12 +4,15 @@ mod gated;
 mod support;
 mod synced;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use gated::{broken, dag, holds, once, world};
+use rustix::process::Signal;
 use support::GitServer;
-use support::agent::Finished;
-use support::observe::{address, metrics, ready};
+use support::agent::{Finished, Launch};
+use support::observe::{address, metrics, ready, sample, wait_for_passes};
 use support::wait::{PATIENCE, wait_until};
 use synced::{Synced, succeeds};
 
@@ -257,4 +260,150 @@ fn a_fresh_pod_holds_what_is_written_as_something_else_as_the_others_do() {
         }
         world.repo.write("dags/.gitattributes", "*.py working-tree-encoding=UTF-16\n");
     });
+}
+
+/// An agent that asks this shell script about each tree, which it finds in `$TREE`. What was asked about is in `$NOTES/asked`, a line each.
+fn asks(world: &Synced, script: &str) -> Launch {
+    let (path, notes) = (world.path("check.sh"), world.path("notes"));
+    fs::create_dir_all(&notes).unwrap();
+    let head =
+        format!("NOTES='{}'\nTREE=\"$1\"\necho \"$DAGSYNC_COMMIT\" >> \"$NOTES/asked\"", notes.display());
+    fs::write(&path, format!("#!/bin/sh\n{head}\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let launch = world.launch().env("PATH", "/usr/local/bin:/usr/bin:/bin").set("check-command", path);
+    launch.args(["--check=gate", "--max-failures=-1", "--init-period=20ms", "--init-max-failures=-1"])
+}
+
+/// The commits that the program was asked about.
+fn asked(world: &Synced) -> Vec<String> {
+    let text = fs::read_to_string(world.path("notes/asked")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A good commit, and so many on top of it that the operator's own check refuses.
+fn refused(world: &Synced, count: usize) -> String {
+    let good = world.repo.commit(&[("one.py", &dag("one"))]);
+    for at in 0..count {
+        world.repo.commit(&[("one.py", &format!("{}# refused {at}\n", dag("one")))]);
+    }
+    good
+}
+
+/// Refuses those, and has no answer each fourth time.
+const MOODY: &str = r#"[ $(($(wc -l < "$NOTES/asked") % 4)) != 0 ] || exit 75
+    ! grep -q refused "$TREE/one.py""#;
+
+#[test]
+fn a_first_start_whose_search_was_interrupted_searches_on() {
+    let world = Synced::empty();
+    let good = world.repo.commit(&[("one.py", &dag("one"))]);
+    world.repo.commit(&[("one.py", &broken("one"))]);
+    let launch = asks(&world, r#"[ $(wc -l < "$NOTES/asked") -gt 1 ] || exit 75"#);
+    let agent = launch.args(["--http-bind=127.0.0.1:0"]).start();
+    agent.wait_published(&world.root, "repo", &good);
+    let at = address(&agent);
+    wait_until(PATIENCE, "readiness", || ready(at) == 200);
+    wait_for_passes(at, "repo", "noop", 2);
+    assert_eq!(asked(&world), [&good, &good].map(String::clone));
+    let rejected = r#"dagsync_revisions_rejected_total{reason="error",source="repo"}"#;
+    assert_eq!(sample(at, rejected), Some(1.0), "{}", agent.stderr());
+    for (what, times) in [("(it ended with 75)", 1), ("held back: ", 1), ("an older commit is published", 1)]
+    {
+        assert_eq!(agent.stderr().matches(what).count(), times, "{what}: {}", agent.stderr());
+    }
+    world.shows(&good);
+}
+
+#[test]
+fn a_first_start_that_was_killed_in_its_search_goes_on_with_the_next_start() {
+    for is_store_lost in [false, true] {
+        let world = Synced::empty();
+        let good = world.repo.commit(&[("one.py", &dag("one"))]);
+        world.repo.commit(&[("one.py", &broken("one"))]);
+        let launch = asks(&world, r#"until [ -e "$NOTES/quick" ]; do sleep 0.02; done"#);
+        let mut agent = launch.start();
+        agent.wait_until("the search", || asked(&world).len() == 1);
+        agent.signal(Signal::KILL);
+        assert!(agent.wait_exit(PATIENCE).is_some());
+        assert_eq!(world.published(), None);
+        if is_store_lost {
+            fs::remove_dir_all(world.root.join(".git/objects")).unwrap();
+        }
+        fs::write(world.path("notes/quick"), "").unwrap();
+        let finished = succeeds(&launch.args(["--one-time"]));
+        assert!(finished.stderr.contains("an older commit is published instead"), "{}", finished.stderr);
+        world.shows(&good);
+        world.nothing_is_left_over();
+    }
+}
+
+#[test]
+fn of_more_refusals_than_one_pass_asks_for_each_is_asked_for_once() {
+    let world = Synced::empty();
+    let good = refused(&world, 13);
+    let launch = asks(&world, r#"! grep -q refused "$TREE/one.py""#);
+    let once = || launch.clone().args(["--one-time"]).run(synced::RUN);
+    let first = once();
+    assert_eq!((first.status.code(), asked(&world).len()), (Some(1), 9), "{}", first.stderr);
+    assert_eq!(world.published(), None);
+    // Another process: what it knows is in the state file.
+    let second = once();
+    assert_eq!(second.status.code(), Some(0), "{}", second.stderr);
+    world.shows(&good);
+    let (all, each) = (asked(&world), asked(&world).into_iter().collect::<BTreeSet<_>>());
+    assert_eq!((all.len(), each.len()), (14, 14), "{all:?}");
+}
+
+#[test]
+fn a_search_that_is_interrupted_again_and_again_gets_there() {
+    for spoil in [false, true] {
+        let world = Synced::empty();
+        let good = refused(&world, 11);
+        if spoil {
+            world.repo.symlink("out", "../../etc/passwd");
+            world.repo.commit_all("Spoil it");
+        }
+        let agent = asks(&world, MOODY).args(["--http-bind=127.0.0.1:0"]).start();
+        agent.wait_published(&world.root, "repo", &good);
+        let at = address(&agent);
+        wait_until(PATIENCE, "readiness", || ready(at) == 200);
+        let rejected = r#"dagsync_revisions_rejected_total{reason="command",source="repo"}"#;
+        assert_eq!(sample(at, rejected), Some(11.0), "{}", agent.stderr());
+        assert_eq!(asked(&world).len(), 15, "eleven, the good one, and three times without an answer");
+    }
+}
+
+#[test]
+fn where_there_is_nothing_to_serve_nobody_asks_or_counts_or_searches_again() {
+    for spoil in [false, true] {
+        let world = Synced::empty();
+        for at in 0..4 {
+            world.repo.commit(&[("one.py", &format!("{}# refused {at}\n", dag("one")))]);
+        }
+        if spoil {
+            world.repo.symlink("out", "../../etc/passwd");
+            world.repo.commit_all("Spoil it");
+        }
+        let result = if spoil { "error" } else { "noop" };
+        let agent = asks(&world, "exit 1").args(["--http-bind=127.0.0.1:0"]).start();
+        let at = address(&agent);
+        wait_for_passes(at, "repo", result, 3);
+        let told = |what: &str| agent.stderr().matches(what).count();
+        let checks = || sample(at, r#"dagsync_stage_duration_seconds_count{source="repo",stage="check"}"#);
+        let before = checks();
+        wait_for_passes(at, "repo", result, 6);
+        let rejected = sample(at, r#"dagsync_revisions_rejected_total{reason="command",source="repo"}"#);
+        assert_eq!((rejected, asked(&world).len()), (Some(4.0), 4), "{}", agent.stderr());
+        assert_eq!(told("an older commit"), 0, "{}", agent.stderr());
+        assert_eq!(told("held back: "), usize::from(!spoil), "{}", agent.stderr());
+        if !spoil {
+            assert_eq!(checks(), before, "a pass that has nothing to look for is a short one");
+        }
+        // What is pushed then is published as ever.
+        world.repo.remove("out");
+        drop(agent);
+        let mended = world.repo.commit(&[("one.py", &dag("mended"))]);
+        let agent = asks(&world, "exit 0").start();
+        agent.wait_published(&world.root, "repo", &mended);
+    }
 }

@@ -60,8 +60,17 @@ fn the_status_document_says_what_is_published_held_back_and_failing() {
     let (_, source) = shows("the mended one", &is_mended);
     assert_eq!((&source["rejected"], &source["error"]), (&Json::Null, &Json::Null));
 
+    // What was held back is not the newest revision any more, also where the newest cannot be written.
+    let bad = repo.commit(&[("one.py", BAD)]);
+    shows("what is held back again", &|source| source["rejected"]["commit"] == json!(bad));
+    repo.symlink("out", "../../etc/passwd");
+    repo.commit_all("Spoil it");
+    let is_unfit = |source: &Json| source["error"].as_str().is_some_and(|line| line.contains("`out`"));
+    let (_, source) = shows("the unfit one", &is_unfit);
+    assert_eq!((&source["rejected"], &source["published"]["commit"]), (&Json::Null, &json!(mended)));
+
     drop(server);
-    let (all, source) = shows("a failure", &|source| source["error"].is_string());
+    let (all, source) = shows("a failure", &|source| source["error"].is_string() && !is_unfit(source));
     assert!(is_mended(&source) && source["ready"] == json!(true), "{source}");
     assert_not_in(&secret, "the status document", all.to_string());
 }

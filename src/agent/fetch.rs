@@ -46,15 +46,19 @@ impl Pass<'_> {
     fn fetch(&mut self, target: &Target) -> Result<(ObjectId, ObjectId), Broken> {
         let err = broken(Stage::Fetch);
         let depth = self.depth_to_fetch(target);
+        // A first start fetches all that it searches before it looks at any of it.
+        let was_fetched = self.is_first(target) && self.held(target).is_some();
         let source = &mut *self.source;
         let objects = source.store.objects().map_err(&err)?;
         // Not knowing them costs bytes.
         let kept: Vec<ObjectId> =
             source.kept_commits().unwrap_or_default().into_iter().filter(|id| objects.exists(id)).collect();
         let same_depth = source.state.published.as_ref().is_none_or(|p| p.depth == source.depth());
+        let is_here = |id: &ObjectId| source.store.peel_to_commit(&objects, id, "").is_ok();
         // A commit whose tree we keep is complete: back to it without asking anybody.
-        let have =
-            target.looked_at || target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth;
+        let have = target.looked_at
+            || target.commit.is_some_and(|commit| kept.contains(&commit)) && same_depth
+            || was_fetched && is_here(&target.fetch);
         if !have {
             let haves = if same_depth { &kept[..] } else { &[] };
             let fetched = source.remote.fetch(&source.store, &[target.fetch], haves, depth).map_err(&err)?;

@@ -159,7 +159,7 @@ impl Pass<'_> {
         // Until something else is wanted, what should be published is what is.
         let outcome = match self.instead(&target) {
             Some(published) => self.aim(&published)?,
-            None => Outcome::Unchanged,
+            None => self.search_on(&target)?,
         };
         Ok(match outcome {
             Outcome::Unchanged => Outcome::Held(held),
@@ -260,6 +260,9 @@ impl Pass<'_> {
         }
         let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
         let is_first = self.is_first(target);
+        if is_first && let Some(held) = self.held(target) {
+            return self.publish_an_older_one(target, commit, held);
+        }
         let (listing, converter) =
             match self.time(Stage::Check, |pass| pass.list(&objects, root, live, &looked)) {
                 Err(unfit) if is_first && unfit.failure.is_of_the_revision => {
@@ -271,21 +274,13 @@ impl Pass<'_> {
             pass.check(&objects, commit, target, (&listing, converter.as_ref()), live)
         })?;
         if let Some(held) = held {
-            return if is_first {
-                self.publish_an_older_one(target, commit, held)
-            } else {
-                Ok(Outcome::Rejected(held))
-            };
+            return self.held_back(target, commit, held);
         }
         let new = New { commit, listing: &listing, converter: converter.as_ref() };
         let (tree, manifest) = self.time(Stage::Stage, |pass| pass.stage(&objects, &new, live, looked))?;
         let staged = Staged { tree: &tree, commit, root };
         if let Some(held) = self.time(Stage::Check, |pass| pass.ask(&objects, &staged, target))? {
-            return if is_first {
-                self.publish_an_older_one(target, commit, held)
-            } else {
-                Ok(Outcome::Rejected(held))
-            };
+            return self.held_back(target, commit, held);
         }
         // With a converter a manifest has other sizes than the blobs.
         let passed = manifest

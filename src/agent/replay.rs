@@ -21,7 +21,7 @@ use crate::error::Remedy;
 use crate::git::diff;
 use crate::git::store::Objects;
 use crate::metrics::Stage;
-use crate::publish::state::Held;
+use crate::publish::state::{Held, SEARCHED};
 use crate::tree::attributes::Converter;
 use crate::tree::{self, Listing};
 
@@ -29,8 +29,11 @@ use crate::tree::{self, Listing};
 /// nothing: of 10,000 files, with a file changed by each commit, 0.5 % more than the newest one alone.
 pub(super) const WINDOW: NonZeroU32 = NonZeroU32::new(32).expect("more than none");
 
-/// So many trees are built for the operator's own check, each for a commit that it may refuse.
+/// So many trees are built in a pass for the operator's own check, each for a commit that it may refuse. The next pass goes on.
 const TRIES: usize = 8;
+
+// What is forgotten before the search ends is asked again, and the search would not end.
+const _: () = assert!(SEARCHED > WINDOW.get() as usize);
 
 /// Where an agent stands that has followed the branch.
 pub(super) struct Played {
@@ -108,6 +111,49 @@ impl Pass<'_> {
         }
     }
 
+    /// A revision is held back: where nothing is published, an older one is.
+    pub(super) fn held_back(
+        &mut self,
+        target: &Target,
+        tip: ObjectId,
+        held: Held,
+    ) -> Result<Outcome, Broken> {
+        if self.is_first(target) {
+            self.publish_an_older_one(target, tip, held)
+        } else {
+            Ok(Outcome::Rejected(held))
+        }
+    }
+
+    /// The tip was held back by an earlier pass, and still nothing is published: the search below it did not end, or its end was
+    /// not seen by this process.
+    pub(super) fn search_on(&mut self, target: &Target) -> Result<Outcome, Failure> {
+        if target.commit.is_some_and(|tip| self.searched_in_vain(target, tip)) {
+            return Ok(Outcome::Unchanged);
+        }
+        match self.aim(target)? {
+            // Who was told is not told again.
+            Outcome::Rejected(_) => Ok(Outcome::Unchanged),
+            other => Ok(other),
+        }
+    }
+
+    /// Whether this process knows already that nothing below the tip is fit to be published.
+    fn searched_in_vain(&self, target: &Target, tip: ObjectId) -> bool {
+        let known = self.source.nothing_below.as_ref();
+        known.is_some_and(|(below, rules)| *below == tip && *rules == self.rules_of_the_gate(target))
+    }
+
+    /// What the operator's own check has refused, by the rules of now: each is asked about once, over all passes and starts.
+    fn refused_before(&self, target: &Target) -> BTreeSet<ObjectId> {
+        let rules = self.rules_of_the_gate(target);
+        let refused = self.source.state.refused.iter();
+        refused
+            .filter(|held| held.because == "command" && held.rules == rules)
+            .filter_map(|held| ObjectId::from_hex(held.commit.as_bytes()).ok())
+            .collect()
+    }
+
     /// The tip is held back, and nothing is published: what should be is looked for in its history.
     pub(super) fn publish_an_older_one(
         &mut self,
@@ -120,11 +166,11 @@ impl Pass<'_> {
             None => Outcome::Rejected(held.clone()),
         };
         // It was held back over nothing; over what is published now the answer is the same.
-        let rules = self.rules_of_the_gate(target);
+        let held = Held { rules: self.rules_of_the_gate(target), ..held };
         let source = &mut *self.source;
-        source.state.hold(Held { rules, ..held });
-        if source.state.save(&source.lock, &source.layout).is_err() {
-            source.leftovers = true;
+        if source.state.held.as_ref() != Some(&held) {
+            source.state.hold(held);
+            source.leftovers |= source.state.save(&source.lock, &source.layout).is_err();
         }
         Ok(outcome)
     }
@@ -147,18 +193,29 @@ impl Pass<'_> {
         tip: ObjectId,
         because: &str,
     ) -> Result<Option<pass::Report>, Broken> {
-        let mut refused: BTreeSet<ObjectId> = BTreeSet::from([tip]);
+        if self.searched_in_vain(target, tip) {
+            return Ok(None);
+        }
+        let mut refused = self.refused_before(target);
+        refused.insert(tip);
         for _ in 0..TRIES {
             let played = self.time(Stage::Check, |pass| pass.replay(tip, &refused))?;
-            let Some(commit) = played.stands else { break };
-            tracing::warn!(%tip, "held back: {because}");
-            tracing::warn!(%commit, "an older commit is published instead");
+            let Some(commit) = played.stands else {
+                self.source.nothing_below = Some((tip, self.rules_of_the_gate(target)));
+                break;
+            };
+            tracing::debug!(%commit, "an older commit is tried");
             let older =
                 Target { looked_at: true, ..Target::of_commit(commit, &target.reference, &target.wanted) };
             // What the operator's own check says of it is added to what was found of it alone.
             self.findings.clear();
             match self.bring(&older, None)? {
-                Outcome::Published(report) => return Ok(Some(*report)),
+                Outcome::Published(report) => {
+                    // Not before: a search may take many passes, and the log of each would tell of it.
+                    tracing::warn!(%tip, "held back: {because}");
+                    tracing::warn!(%commit, "an older commit is published instead");
+                    return Ok(Some(*report));
+                }
                 // By the operator's own check.
                 _ => refused.insert(commit),
             };

@@ -41,6 +41,8 @@ pub struct Source {
     pub(super) folds_case: bool,
     /// What was found of revisions.
     pub(super) found: Found,
+    /// The tip below which a first start found nothing to publish, and the rules of the gate then.
+    pub(super) nothing_below: Option<(ObjectId, String)>,
     /// When tags were made, by their id: a tie is not asked about twice.
     pub(super) tag_dates: HashMap<ObjectId, i64>,
     /// The ref whose clash with a tag was reported.
@@ -116,6 +118,7 @@ impl Source {
             children,
             folds_case,
             found: Found::default(),
+            nothing_below: None,
             tag_dates: HashMap::new(),
             warned_shadow: None,
             warned_removal: None,

@@ -137,6 +137,10 @@ impl Worker {
         self.shared.board.update(&self.config.name, |status| {
             status.passes += 1;
             status.error = Some(line);
+            // Then the newest revision is another one than what was held back.
+            if failure.is_of_the_revision {
+                status.rejected = None;
+            }
             status.ready |= serves;
             if let Some((commit, reference)) = published {
                 status.published = Some(commit);

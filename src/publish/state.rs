@@ -19,6 +19,9 @@ use crate::disk::{self, Point};
 /// So many revisions that were held back are remembered.
 const REFUSED: usize = 8;
 
+/// The same as long as nothing is published: a first start that is interrupted goes on where it was.
+pub const SEARCHED: usize = 40;
+
 /// Grows when an older dagsync would misread the file.
 const VERSION: u32 = 1;
 
@@ -171,7 +174,7 @@ impl State {
     pub fn hold(&mut self, held: Held) {
         self.refused.retain(|other| other.commit != held.commit);
         self.refused.insert(0, held.clone());
-        self.refused.truncate(REFUSED);
+        self.refused.truncate(if self.published.is_none() { SEARCHED } else { REFUSED });
         self.held = Some(held);
     }
 
@@ -231,7 +234,18 @@ mod tests {
             rules: rules.to_owned(),
             at: 0,
         };
-        let mut state = State::default();
+        let published = Published {
+            repo: String::new(),
+            wanted: String::new(),
+            reference: String::new(),
+            commit: String::new(),
+            depth: 0,
+            settings: String::new(),
+            bytes: 0,
+            passed: None,
+            at: 0,
+        };
+        let mut state = State { published: Some(published), ..State::default() };
         let id = |number: usize| gix::ObjectId::from_hex(format!("{number:040x}").as_bytes()).unwrap();
         for number in [0, 1, 0, 1] {
             state.hold(held(number, "a"));
@@ -246,6 +260,11 @@ mod tests {
         let text = serde_json::to_string(&State { refused: Vec::new(), ..state.clone() }).unwrap();
         let one: State = serde_json::from_str(&text).unwrap();
         assert!(!text.contains("refused") && one.refusal(&id(REFUSED), "a").is_some());
+        // A first start searches further.
+        let mut first = State::default();
+        (0..=SEARCHED).for_each(|number| first.hold(held(number, "a")));
+        assert_eq!(first.refused.len(), SEARCHED);
+        assert!(first.refusal(&id(0), "a").is_none() && first.refusal(&id(1), "a").is_some());
     }
 
     #[test]
