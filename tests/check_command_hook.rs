@@ -560,6 +560,20 @@ fn without_proc() -> Command {
 }
 
 #[test]
+fn a_database_with_an_everyday_password_spoils_no_message() {
+    let world = World::new();
+    world.commit("new\n");
+    world.synced.repo.commit(&[("dags/Passw0rd1_etl.py", "1\n")]);
+    let json = r#"{"version":1,"findings":[{"path":"dags/Passw0rd1_etl.py","severity":"error",
+        "message":"No module named airflow.providers.postgres, airflow:airflow@ or Passw0rd1"}]}"#;
+    let launch = world.asks(&format!("echo '{}'; exit 1", json.replace('\n', " ")));
+    let launch = launch.env("DB", "postgresql+psycopg2://airflow:airflow@postgres/airflow");
+    let said = world.holds(&launch.env("QUEUE", "amqp://u:Passw0rd1@queue/"));
+    let told = "dags/Passw0rd1_etl.py: No module named airflow.providers.postgres, airflow:***@ or ***";
+    assert!(said.contains(told), "{said}");
+}
+
+#[test]
 fn nothing_of_the_repository_is_run_for_its_name() {
     let world = World::new();
     world.synced.repo.write("sh-check", format!("#!/bin/sh\necho x > {}/ran\n", world.notes.display()));
