@@ -1,4 +1,5 @@
-//! What no output of a check command may show: every secret that the agent has, whichever source it is for.
+//! What nothing that others say may show: of a server the secrets that it was told, of a check command every secret that the agent
+//! has, whichever source it is for.
 
 use std::path::PathBuf;
 
@@ -18,10 +19,16 @@ const LONGEST_WORD: usize = 12;
 /// A longer user name is a token.
 const LONGEST_NAME: usize = 16;
 
-/// Gives each check command the secrets of all sources and of the environment.
+/// Gives each source its secrets and those of the environment, and each check command those of all sources.
 pub(super) fn tell_all(sources: &mut [SourceConfig], around: &Surroundings) {
     let mut hidden = Hidden::default();
     of_variables(around, &mut hidden);
+    for source in sources.iter_mut() {
+        // Not those of others, which its server never hears: with these, a change of one source would restart all.
+        let mut own = hidden.clone();
+        of_source(source, &mut own);
+        source.hidden = own;
+    }
     sources.iter().for_each(|source| of_source(source, &mut hidden));
     let files = |source: &SourceConfig| match &source.auth {
         AuthConfig::PasswordFile { username, file } => Some((username.clone(), file.clone())),

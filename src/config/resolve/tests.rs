@@ -367,6 +367,10 @@ fn a_check_command_tells_no_secret_of_any_source_or_of_the_environment() {
         }
         assert_eq!(own.hidden.hide("/run/a-place of ada"), "/run/a-place of ada");
     }
+    // A server hears nothing of other sources, and a change of theirs is none of this one.
+    let hides = |number: usize, text: &str| config.sources[number].hidden.hide(text) == "***";
+    assert!(hides(0, "CANARY-query") && hides(0, "CANARY-variable") && !hides(0, "CANARY@address"));
+    assert!(hides(1, "CANARY@address") && hides(1, "CANARY-header") && !hides(1, "CANARY-query"));
 }
 
 #[test]
