@@ -43,52 +43,105 @@ impl From<String> for Secret {
     }
 }
 
+/// A shorter secret may be any word, so it is hidden only where nothing else can be: without that, texts could not be read.
+pub const SHORTEST: usize = 8;
+/// A rest of a text that was cut may be the beginning of a secret if it has so many bytes.
+const BEGINNING: usize = 4;
+/// What shows that a text was cut.
+const CUT: char = '…';
+
 /// Secrets that somebody else's words are searched for.
 ///
 /// It is for accidents: a program that prints what it was called with, an exception that has a URL in it. Who means to tell a
 /// secret that he has finds a spelling that is not looked for.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Hidden(Vec<Secret>);
+pub struct Hidden(Vec<Place>);
+
+/// A secret, and what has to stand around it to be one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Place {
+    before: &'static str,
+    secret: Secret,
+    after: &'static str,
+}
 
 impl Hidden {
-    /// One more. An empty one is none.
+    /// One more, wherever it stands. An empty one is none.
     pub fn add(&mut self, secret: &str) {
-        if !secret.is_empty() && self.0.iter().all(|known| known.expose() != secret) {
-            self.0.push(Secret::new(secret));
-        }
+        self.add_between("", secret, "");
     }
 
-    /// The password of a login, also as `Authorization: Basic` spells it.
+    /// The password of a login, wherever it stands unless it is shorter than [`SHORTEST`].
     pub fn add_login(&mut self, username: &str, password: &Secret) {
-        if !password.expose().is_empty() {
+        self.add_in_place(username, password.expose());
+        if password.expose().len() >= SHORTEST {
             self.add(password.expose());
-            self.add(&STANDARD.encode(format!("{username}:{}", password.expose())));
         }
     }
 
-    /// The text with `***` in place of every secret, as it is or as a URL spells it.
+    /// A password that may be any word: where only a password stands, in a URL and as `Authorization: Basic` spells it.
+    pub fn add_in_place(&mut self, username: &str, password: &str) {
+        if !password.is_empty() {
+            self.add_between(":", password, "@");
+            self.add_basic(username, password);
+        }
+    }
+
+    /// A login as `Authorization: Basic` spells it.
+    pub fn add_basic(&mut self, username: &str, password: &str) {
+        let basic = STANDARD.encode(format!("{username}:{password}"));
+        self.add_between(if basic.len() < SHORTEST { "Basic " } else { "" }, &basic, "");
+    }
+
+    fn add_between(&mut self, before: &'static str, secret: &str, after: &'static str) {
+        let place = Place { before, secret: Secret::new(secret), after };
+        if !secret.is_empty() && !self.0.contains(&place) {
+            self.0.push(place);
+        }
+    }
+
+    /// The text with `***` in place of every secret, as it is or as a URL spells it. Of one that was cut, the half goes too.
     pub fn hide(&self, text: &str) -> String {
         let mut begins = [false; 256];
-        for secret in &self.0 {
-            begins[usize::from(secret.expose().as_bytes()[0])] = true;
+        for place in &self.0 {
+            begins[usize::from(place.first())] = true;
             begins[usize::from(b'%')] = true;
         }
         let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
         while let Some(first) = rest.chars().next() {
-            let bytes = rest.as_bytes();
-            let found = if begins[usize::from(bytes[0])] {
-                self.0.iter().filter_map(|secret| spelt(secret.expose().as_bytes(), bytes)).max()
+            let found = if begins[usize::from(rest.as_bytes()[0])] {
+                let found = self.0.iter().filter_map(|place| Some((place.found(rest)?, place)));
+                found.max_by_key(|(length, _)| *length)
             } else {
                 None
             };
-            if found.is_some() {
-                shown.push_str("***");
-            } else {
-                shown.push(first);
+            match found {
+                Some((_, place)) => shown.extend([place.before, "***", place.after]),
+                None => shown.push(first),
             }
-            rest = rest.get(found.unwrap_or(first.len_utf8())..).unwrap_or_default();
+            let length = found.map_or(first.len_utf8(), |(length, _)| length);
+            rest = rest.get(length..).unwrap_or_default();
         }
         shown
+    }
+}
+
+impl Place {
+    fn first(&self) -> u8 {
+        let secret = self.secret.expose().as_bytes();
+        self.before.as_bytes().first().copied().unwrap_or(secret[0])
+    }
+
+    /// How many bytes at the beginning of `text` it is, with what stands around it.
+    fn found(&self, text: &str) -> Option<usize> {
+        let secret = self.secret.expose().as_bytes();
+        let rest = text.as_bytes().strip_prefix(self.before.as_bytes())?;
+        let whole = spelt(secret, rest).filter(|length| rest[*length..].starts_with(self.after.as_bytes()));
+        if let Some(length) = whole {
+            return Some(self.before.len() + length + self.after.len());
+        }
+        let half = text.strip_suffix(CUT).filter(|half| self.before.is_empty() && half.len() >= BEGINNING)?;
+        secret.starts_with(half.as_bytes()).then_some(half.len())
     }
 }
 
@@ -118,7 +171,7 @@ mod tests {
         let mut hidden = Hidden::default();
         assert_eq!(hidden.hide("pä%ss"), "pä%ss", "nothing is known");
         ["pä%s@", "pä%s@word", "x", ""].iter().for_each(|secret| hidden.add(secret));
-        hidden.add_login("ada", &Secret::new("hunter2"));
+        hidden.add_login("ada", &Secret::new("hunter22"));
         hidden.add_login("bob", &Secret::new(""));
         for (text, shown) in [
             ("", ""),
@@ -128,13 +181,31 @@ mod tests {
             ("https://u:p%C3%a4%25s%40@h", "https://u:***@h"),
             ("p%C3%a4%s%40", "***"),
             ("x%78%7", "******%7"),
-            ("Authorization: Basic YWRhOmh1bnRlcjI=", "Authorization: Basic ***"),
-            ("hunter2hunter2hunter", "******hunter"),
+            ("Authorization: Basic YWRhOmh1bnRlcjIy", "Authorization: Basic ***"),
+            ("hunter22hunter22hunter", "******hunter"),
+            ("hunter22 hunte…", "*** ***…"),
+            ("hunter22 hun…", "*** hun…"),
             ("a ≠ b: 100% p", "a ≠ b: 100% p"),
         ] {
             assert_eq!(hidden.hide(text), shown, "{text}");
         }
         assert_eq!(format!("{hidden:?}").matches("hunter").count(), 0);
+    }
+
+    #[test]
+    fn a_short_password_is_hidden_where_only_a_password_stands() {
+        let mut hidden = Hidden::default();
+        hidden.add_login("u", &Secret::new("x"));
+        hidden.add_in_place("airflow", "airflow");
+        for (text, shown) in [
+            ("No module named airflow.providers.x", "No module named airflow.providers.x"),
+            ("postgres://airflow:airflow@postgres/airflow", "postgres://airflow:***@postgres/airflow"),
+            ("https://u:%78@host/x: no", "https://u:***@host/x: no"),
+            ("Authorization: Basic dTp4, not dTp4", "Authorization: Basic ***, not dTp4"),
+            ("Basic YWlyZmxvdzphaXJmbG93", "Basic ***"),
+        ] {
+            assert_eq!(hidden.hide(text), shown, "{text}");
+        }
     }
 
     #[test]

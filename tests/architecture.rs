@@ -128,6 +128,7 @@ fn arrows_point_downward_only() {
 
 /// What `src` may take from a module `fs`, std's or another: reads, and types. All else changes something.
 const READS: &[&str] = &[
+    "access",
     "canonicalize",
     "metadata",
     "read",
@@ -140,6 +141,7 @@ const READS: &[&str] = &[
     "fstat",
     "statat",
     "self",
+    "Access",
     "Advice",
     "AtFlags",
     "fadvise",

@@ -505,6 +505,75 @@ fn a_program_that_cannot_be_started_is_an_error_with_a_hint_and_no_rejection() {
 }
 
 #[test]
+fn what_may_not_be_run_is_passed_over_in_path() {
+    let world = World::new();
+    let new = world.commit("new\n");
+    for (folder, text, mode) in [("first", "notes\n", 0o644), ("second", "#!/bin/sh\n", 0o755)] {
+        let path = world.synced.path(folder).join("mytool");
+        fs::create_dir(world.synced.path(folder)).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let [first, second] = ["first", "second"].map(|folder| world.synced.path(folder).display().to_string());
+    let launch = world.synced.launch().args(["--one-time"]).set("check-command", "mytool");
+    succeeds(&launch.env("PATH", format!("{first}:{second}:{PATH}")));
+    world.synced.shows(&new);
+}
+
+#[test]
+fn without_proc_a_program_is_started_as_with_it() {
+    let world = World::new();
+    let launch = world.asks("ls /proc > \"$NOTES/proc\"; exit 3").args(["--one-time"]);
+    for way in ["by its path", "from its folder"] {
+        world.commit(way);
+        let plain = launch.command();
+        let (folder, name) = match way {
+            "by its path" => (world.synced.path(""), PathBuf::from(plain.get_program())),
+            _ => {
+                let program = PathBuf::from(plain.get_program());
+                let name = PathBuf::from(".").join(program.file_name().unwrap());
+                (program.parent().unwrap().to_owned(), name)
+            }
+        };
+        let mut command = without_proc();
+        command.arg(name).args(plain.get_args()).env_clear().current_dir(folder);
+        for (name, value) in plain.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let finished = Agent::spawn(command).finish(PATIENCE);
+        assert!(finished.stderr.contains("ended with 3"), "{way}: {}", finished.stderr);
+        assert_eq!(world.note("proc"), "", "{way}");
+    }
+}
+
+/// `unshare` and a shell, which run what follows in a namespace where `/proc` is an empty folder.
+fn without_proc() -> Command {
+    let make = |way: &[&str]| {
+        let mut command = Command::new(program("unshare"));
+        command.args(["--mount"]).args(way);
+        command.args(["/bin/sh", "-c", "/bin/mount -t tmpfs none /proc && exec \"$@\"", "sh"]);
+        command
+    };
+    let works = |way: &&[&str]| make(way).arg("true").output().is_ok_and(|output| output.status.success());
+    let ways: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];
+    make(ways.iter().find(|way| works(way)).expect("`unshare` can make a mount namespace: run as root"))
+}
+
+#[test]
+fn a_database_with_an_everyday_password_spoils_no_message() {
+    let world = World::new();
+    world.commit("new\n");
+    world.synced.repo.commit(&[("dags/Passw0rd1_etl.py", "1\n")]);
+    let json = r#"{"version":1,"findings":[{"path":"dags/Passw0rd1_etl.py","severity":"error",
+        "message":"No module named airflow.providers.postgres, airflow:airflow@ or Passw0rd1"}]}"#;
+    let launch = world.asks(&format!("echo '{}'; exit 1", json.replace('\n', " ")));
+    let launch = launch.env("DB", "postgresql+psycopg2://airflow:airflow@postgres/airflow");
+    let said = world.holds(&launch.env("QUEUE", "amqp://u:Passw0rd1@queue/"));
+    let told = "dags/Passw0rd1_etl.py: No module named airflow.providers.postgres, airflow:***@ or ***";
+    assert!(said.contains(told), "{said}");
+}
+
+#[test]
 fn nothing_of_the_repository_is_run_for_its_name() {
     let world = World::new();
     world.synced.repo.write("sh-check", format!("#!/bin/sh\necho x > {}/ran\n", world.notes.display()));

@@ -22,6 +22,9 @@ use support::{Agent, Answer, GitServer, Hostile, free_port};
 /// The ways to hand a secret to dagsync for a repository.
 const WAYS: [&str; 7] = ["url", "user", "query", "variable", "file", "header", "proxy"];
 
+/// So many characters of a server's words are repeated.
+const LONGEST_SAID: usize = 400;
+
 /// An agent that has `secret` in one of the [`WAYS`], with every window to the outside open.
 fn launch(way: &str, site: &Site, url: &str, secret: &str, port: u16) -> Launch {
     let base = Launch::new([
@@ -62,7 +65,7 @@ fn assert_nowhere(secret: &str, agent: &Agent, root: &Path, port: u16) {
     assert_not_below(secret, root);
     assert_not_in_arguments(secret, agent.pid());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    for page in ["/", "/metrics", "/nothing", "/healthz"] {
+    for page in ["/", "/metrics", "/status", "/nothing", "/healthz"] {
         let reply = http_get(address, page, &[]).expect("an answer of the agent");
         assert_not_in(secret, page, reply.text());
         assert_not_in(secret, page, format!("{:?}", reply.headers));
@@ -130,6 +133,55 @@ fn no_failure_of_a_host_shows_a_secret() {
             agent.wait_until(&format!("failure {kind} by {way}"), || count() > before);
         }
         assert_nowhere(&secret, &agent, &site.root(), port);
+    }
+}
+
+#[test]
+fn what_a_server_repeats_of_our_login_is_told_nowhere() {
+    for way in WAYS.iter().filter(|way| **way != "proxy") {
+        let (site, secret, port) = (Site::new(), canary(), free_port());
+        let known = secret.clone();
+        let server = Hostile::new(move |asked: &Asked| {
+            let told = asked.header("authorization").unwrap_or_default();
+            let words = format!("denied for ada:{known} {told} {}", asked.query);
+            match asked.number % 3 {
+                0 => Answer::git_error(asked, &words),
+                1 => Answer::redirect(&format!("ftp://127.0.0.1/{known}")),
+                // So long that it is cut, in the middle of the secret.
+                _ => Answer::git_error(asked, &format!("{}{known}", "x".repeat(LONGEST_SAID - 12))),
+            }
+        });
+        let launch = launch(way, &site, &server.url(), &secret, port);
+        let agent = launch.set("sync-on-signal", "SIGHUP").start();
+        agent.wait_for_text("\"failures\":1", PATIENCE);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let error = || {
+            let status = http_get(address, "/status", &[]).expect("an answer of the agent");
+            let all: serde_json::Value = serde_json::from_slice(&status.body).expect("JSON");
+            all["sources"][0]["error"].as_str().unwrap_or_default().to_owned()
+        };
+        for told in ["says: denied for ada:*** ", "redirects to ftp://127.0.0.1/***", "x***…"] {
+            agent.wait_until(&format!("`{told}` by {way}"), || error().contains(told));
+            agent.wait_for_text(told, PATIENCE);
+            let in_file = || std::fs::read_to_string(site.root().join("error.json")).unwrap_or_default();
+            agent.wait_until("the error file", || in_file().contains(told));
+            assert_nowhere(&secret, &agent, &site.root(), port);
+            assert!(!error().contains("CANARY-"), "{}", error());
+            agent.signal(rustix::process::Signal::HUP);
+        }
+    }
+    // Nor by whoever looks once, for a person or a CI.
+    let secret = canary();
+    let server = Hostile::new(|asked: &Asked| {
+        Answer::git_error(asked, asked.header("authorization").unwrap_or_default())
+    });
+    let site = Site::new();
+    let url = server.url().replacen("://", &format!("://ada:{secret}@"), 1);
+    let plan = Launch::new(["plan", "--link=live"]).set("root", site.root());
+    for command in [Launch::new(["check"]), plan] {
+        let run = command.set("repo", &url).run(PATIENCE);
+        assert!(run.stderr.contains("says: Basic ***"), "{}", run.stderr);
+        assert_not_in(&secret, "what it says", run.stderr + &run.stdout);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Limits are set by the process that they are for, between its making and its program. There, code of ours would be unsafe, so this
 //! binary is started once more, sets them on itself, and becomes the program: its number, its group and all else stay as they are.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The hidden command of the binary; behind it come the numbers of [`Limits`], and the program with its arguments.
@@ -70,10 +71,24 @@ pub(super) fn limited(words: &[String], limits: Limits) -> io::Result<(Command, 
     Ok((command, Unstarted(ours)))
 }
 
-/// The file that runs, even when its name is another's by now.
+/// The file that runs: in `/proc` even when its name is another's by now, else by the name that the kernel was given for it.
 fn own_program() -> io::Result<PathBuf> {
     let link = Path::new("/proc/self/exe");
-    if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() }
+    if link.exists() {
+        return Ok(link.to_owned());
+    }
+    // A kernel before 6.4 tells it in `/proc` too, and then rustix panics.
+    let name = std::panic::catch_unwind(rustix::param::linux_execfn).map(CStr::to_bytes).unwrap_or_default();
+    // The process never leaves the folder that it was started in. The child does, before it is this program.
+    let there = std::env::current_dir()?;
+    by_name(name, &there).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, "/proc is not there, and the kernel does not say what runs")
+    })
+}
+
+/// What the kernel was given to run, by a process in that folder; no `PATH` was searched for it any more.
+fn by_name(name: &[u8], folder: &Path) -> Option<PathBuf> {
+    (!name.is_empty()).then(|| folder.join(OsStr::from_bytes(name)))
 }
 
 /// The other end of a child's stdin until it has become its program, which has none of it.
@@ -116,7 +131,9 @@ fn is_for_a_shell(program: &OsStr) -> bool {
     } else if let Some(path) = std::env::var_os("PATH") {
         places.extend(std::env::split_paths(&path).map(|place| place.join(program)));
     }
-    let Some(file) = places.iter().find(|place| place.is_file()) else { return false };
+    // `execvp` goes on behind what it may not run.
+    let is_run = |place: &&PathBuf| place.is_file() && access(place.as_path(), Access::EXEC_OK).is_ok();
+    let Some(file) = places.iter().find(is_run) else { return false };
     let mut begin = Vec::new();
     let read = File::open(file).and_then(|file| file.take(128).read_to_end(&mut begin));
     read.is_ok() && !begin.starts_with(b"#!") && !begin.contains(&0)
@@ -132,5 +149,14 @@ mod tests {
             assert_eq!(Limits::new(Duration::from_millis(millis), cores, None).seconds, seconds, "{millis}");
         }
         assert_eq!(Limits::new(Duration::MAX, 2, Some(7)), Limits { seconds: u64::MAX, memory: 7 });
+    }
+
+    #[test]
+    fn without_proc_we_are_what_the_kernel_was_given_to_run_from_any_folder() {
+        let by_name =
+            |name: &str| by_name(name.as_bytes(), Path::new("/opt")).map(|path| path.display().to_string());
+        assert_eq!(by_name("/usr/bin/dagsync").as_deref(), Some("/usr/bin/dagsync"));
+        assert_eq!(by_name("bin/dagsync").as_deref(), Some("/opt/bin/dagsync"));
+        assert_eq!(by_name(""), None);
     }
 }

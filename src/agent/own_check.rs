@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::process::ExitStatus;
 
 use gix::ObjectId;
@@ -111,7 +111,9 @@ impl Pass<'_> {
             )));
         }
         self.is_untouched(objects, staged, &hidden)?;
-        let mut told = if ended.stdout.cut { None } else { findings(&ended.stdout.bytes, &hidden) };
+        let is_there = |path: &str| is_of_tree(staged.tree, path);
+        let mut told =
+            if ended.stdout.cut { None } else { findings(&ended.stdout.bytes, &hidden, &is_there) };
         let refused = (!ended.status.success()).then(|| {
             let output = match told {
                 Some(_) => ended.stderr.bytes,
@@ -198,6 +200,13 @@ fn hide_files(hidden: &mut Hidden, own: &OwnCheck) {
             hidden.add_login(&login.username, &login.password);
         }
     }
+}
+
+/// Whether it is the path of something in the tree, which nobody has changed.
+fn is_of_tree(tree: &Path, path: &str) -> bool {
+    let path = Path::new(path);
+    path.components().all(|part| matches!(part, Component::Normal(_)))
+        && tree.join(path).symlink_metadata().is_ok()
 }
 
 fn no_answer(err: &child::Error) -> Failure {

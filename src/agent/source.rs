@@ -165,6 +165,7 @@ impl Source {
             .map_err(|err| on_disk(publish::Error::io("write to", &layout.state)(err)))?;
         let mut remote = Remote::new(&config.repo, &config.http).map_err(in_git)?;
         remote.expect_entries(config.limits.entries);
+        remote.hide(&config.hidden);
         Ok((store, remote, state, folds))
     }
 

@@ -68,14 +68,16 @@ struct Found {
     hint: Option<String>,
 }
 
-/// The findings in an output that is our JSON; `None` if it is something else. A code that we do not know is `command`.
-pub fn findings(output: &[u8], hidden: &Hidden) -> Option<Vec<Finding>> {
+/// The findings in an output that is our JSON; `None` if it is something else. A code that we do not know is `command`. What is a path
+/// of the tree is told as it is: whoever reads the repository knows it, and nobody finds a file by half of its name.
+pub fn findings(output: &[u8], hidden: &Hidden, is_of_tree: &dyn Fn(&str) -> bool) -> Option<Vec<Finding>> {
     let answer: Answer = serde_json::from_slice(output).ok()?;
     if answer.version != 1 {
         return None;
     }
     // What is hidden first: half of a secret is not found any more.
-    let line = |text: &str| -> String { escape(&hidden.hide(text)).chars().take(MESSAGE).collect() };
+    let plain = |text: &str| -> String { escape(text).chars().take(MESSAGE).collect() };
+    let line = |text: &str| plain(&hidden.hide(text));
     let finding = |found: &Found| {
         let code = found.code.as_deref().and_then(Code::named).unwrap_or(Code::Command);
         let hint = found.hint.as_deref().map(line);
@@ -86,7 +88,8 @@ pub fn findings(output: &[u8], hidden: &Hidden) -> Option<Vec<Finding>> {
             all.into_iter().find(|severity| severity.name() == name)
         };
         let severity = found.severity.as_deref().and_then(named).unwrap_or(code.severity());
-        Finding { path: line(&found.path).into(), issue, severity }
+        let path = if is_of_tree(&found.path) { plain(&found.path) } else { line(&found.path) };
+        Finding { path: path.into(), issue, severity }
     };
     Some(answer.findings.iter().take(MOST_FINDINGS).map(finding).collect())
 }
@@ -137,13 +140,13 @@ mod tests {
             {"path":"a.py","line":3,"column":1,"severity":"warning","code":"schedule","message":"x\u001b[2J","hint":"h"},
             {"path":"b.py","code":"house-rule","message":"no"},{"path":"c.py","severity":"nonsense","message":"y"}]}
         "#;
-        let found = findings(text, &Hidden::default()).unwrap();
+        let found = findings(text, &Hidden::default(), &|_| false).unwrap();
         let shown: Vec<_> = found.iter().map(|it| (it.severity, it.issue.code, it.issue.line)).collect();
         let other = (Severity::Error, Code::Command, 0);
         assert_eq!(shown, [(Severity::Warning, Code::Schedule, 3), other, other]);
         assert_eq!(found[0].issue.message, "x\\u{1b}[2J");
         for other in ["", "all is well", "{}", r#"{"version":2,"findings":[]}"#, r#"{"findings":[]}"#] {
-            assert_eq!(findings(other.as_bytes(), &Hidden::default()), None, "{other}");
+            assert_eq!(findings(other.as_bytes(), &Hidden::default(), &|_| false), None, "{other}");
         }
     }
 
@@ -153,6 +156,7 @@ mod tests {
             br#"{"version":1,"findings":[{"path":"a.py","severity":"warning","message":"w"},
                 {"path":"b.py","line":7,"message":"bad"}]}"#,
             &Hidden::default(),
+            &|_| false,
         );
         let reason = |how: &str, found: Option<&[Finding]>, output: &[u8]| {
             reason(how, found, output, &Hidden::default())
@@ -192,9 +196,20 @@ mod tests {
             let json = format!(
                 r#"{{"version":1,"findings":[{{"path":"{spelt}","message":"{message}","hint":"{spelt}"}}]}}"#
             );
-            let found = format!("{:?}", findings(json.as_bytes(), &hidden));
+            let found = format!("{:?}", findings(json.as_bytes(), &hidden, &|_| false));
             assert!(!found.contains("s3cret") && found.contains("***"), "{found}");
         }
+    }
+
+    #[test]
+    fn a_path_of_the_tree_is_told_whatever_is_hidden() {
+        let mut hidden = Hidden::default();
+        hidden.add("warehouse");
+        let json = br#"{"version":1,"findings":[{"path":"dags/warehouse.py","message":"warehouse"},
+            {"path":"/run/warehouse","message":"m"}]}"#;
+        let found = findings(json, &hidden, &|path| path == "dags/warehouse.py").unwrap();
+        let told: Vec<String> = found.iter().map(|it| format!("{}: {}", it.path, it.issue.message)).collect();
+        assert_eq!(told, ["dags/warehouse.py: ***", "/run/***: m"]);
     }
 
     #[test]

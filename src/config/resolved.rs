@@ -9,6 +9,7 @@ use crate::check;
 pub use crate::git::url::RepoUrl;
 pub use crate::git::{AuthConfig, HttpConfig};
 pub use crate::log::LogFormat;
+use crate::secret::Hidden;
 pub use crate::tree::{AutoCrlf, CheckoutConfig, Durable, Limits, Symlinks, Times};
 
 /// Everything that was said, checked.
@@ -113,6 +114,9 @@ pub struct SourceConfig {
     pub symlinks: Symlinks,
     /// Which of ref and branch won, when both were given and differ (compat: apache/airflow#42918).
     pub ref_conflict: bool,
+    /// What is not told of what its server says: its own secrets, and those of the environment. A password file may change, so what is
+    /// in it is read when it is needed.
+    pub hidden: Hidden,
 }
 
 /// Where the name of the ref comes from.

@@ -1,13 +1,14 @@
 //! What can go wrong between us and a remote, or in the object store, in words for people.
 //!
 //! No message carries a URL's userinfo or query, a header, or bytes of the server that were not escaped
-//! (`log::escape` does that once more at the border).
+//! (`log::escape` does that once more at the border). What a server repeats of them goes in [`Error::hide`].
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::deadline::Expired;
 use crate::error::{Advice, Cause, Remedy};
+use crate::secret::Hidden;
 
 /// An error of the stages resolve and fetch.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +193,25 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+}
+
+impl Error {
+    /// The same without the secrets that a server's words may have in them.
+    pub(super) fn hide(mut self, hidden: &Hidden) -> Error {
+        match &mut self {
+            Error::ServerSaid { message: words, .. }
+            | Error::Elsewhere { target: words, .. }
+            | Error::Redirect { target: words, .. }
+            | Error::NotGit { reason: words, .. }
+            | Error::Broken { reason: words, .. }
+            | Error::Pack { reason: words, .. }
+            | Error::Unreachable { reason: words, .. }
+            | Error::Tls { reason: words, .. } => *words = hidden.hide(words),
+            // In our own words, or in those of our disk.
+            _ => {}
+        }
+        self
+    }
 }
 
 impl Advice for Error {

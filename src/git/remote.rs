@@ -16,6 +16,7 @@ use super::smart::Smart;
 use super::store::Store;
 use super::url::RepoUrl;
 use crate::deadline::Deadline;
+use crate::secret::Hidden;
 
 /// A ref of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Remote {
     shown: String,
     kind: Transport,
     deadline: Option<Rc<Deadline>>,
+    login: Option<Login>,
+    hidden: Hidden,
 }
 
 enum Transport {
@@ -80,7 +83,7 @@ impl Remote {
             }
             RepoUrl::Local(path) => (path.display().to_string(), Transport::Local(Local::new(path))),
         };
-        Ok(Remote { shown, kind, deadline: None })
+        Ok(Remote { shown, kind, deadline: None, login: None, hidden: Hidden::default() })
     }
 
     /// Its name for people: no userinfo, no query.
@@ -95,9 +98,15 @@ impl Remote {
         }
     }
 
+    /// What no error repeats of the server's words, besides the login of the pass.
+    pub fn hide(&mut self, hidden: &Hidden) {
+        self.hidden = hidden.clone();
+    }
+
     /// Before every pass: until when, and as whom.
     pub fn arm(&mut self, deadline: &Rc<Deadline>, login: Option<&Login>) {
         self.deadline = Some(deadline.clone());
+        self.login = login.cloned();
         if let Transport::Smart(smart) = &mut self.kind {
             smart.arm(deadline, login);
         }
@@ -106,10 +115,11 @@ impl Remote {
     /// The refs that start with one of `prefixes`; all of them without any.
     pub fn list(&mut self, prefixes: &[BString]) -> Result<RemoteRefs, Error> {
         self.check("listing refs of")?;
-        match &mut self.kind {
+        let listed = match &mut self.kind {
             Transport::Smart(smart) => smart.list(prefixes),
             Transport::Local(local) => local.list(prefixes),
-        }
+        };
+        listed.map_err(|err| self.without_secrets(err))
     }
 
     /// Brings `wants` with `depth` commits of history each (`None` = all) into the store, which has all of `haves`.
@@ -130,7 +140,7 @@ impl Remote {
         match fetched {
             // Code that only looks at the flag says "interrupted"; the deadline knows why.
             Err(err) if !matches!(err, Error::Expired { .. }) => {
-                Err(self.check("fetching from").err().unwrap_or(err))
+                Err(self.check("fetching from").err().unwrap_or_else(|| self.without_secrets(err)))
             }
             other => other,
         }
@@ -144,7 +154,18 @@ impl Remote {
             Transport::Smart(smart) => smart.fetch_heads(store, wants, deadline.interrupt()),
             Transport::Local(local) => local.fetch(store, wants, NonZeroU32::new(1), deadline.interrupt()),
         };
-        fetched.map(|_| ()).map_err(|err| self.check("fetching from").err().unwrap_or(err))
+        fetched
+            .map(|_| ())
+            .map_err(|err| self.check("fetching from").err().unwrap_or_else(|| self.without_secrets(err)))
+    }
+
+    /// A server may repeat what it was told, and whoever logs the error tells everybody.
+    fn without_secrets(&self, err: Error) -> Error {
+        let mut hidden = self.hidden.clone();
+        if let Some(login) = &self.login {
+            hidden.add_login(&login.username, &login.password);
+        }
+        err.hide(&hidden)
     }
 
     fn check(&self, doing: &'static str) -> Result<(), Error> {

@@ -20,7 +20,7 @@ use crate::config::value::{parse_bool, parse_int, parse_size};
 use crate::git::refs::Wanted;
 use crate::git::url::{self, Login, UrlError};
 use crate::path::absolute;
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 
 /// Git keeps its own things there, and so do we.
 const RESERVED: &[&str] = &[".git", ".worktrees", ".dagsync", ".airflowignore"];
@@ -97,6 +97,8 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Option<SourceConfig> {
         },
         symlinks: if r.view.text("symlinks") == Some("any") { Symlinks::Any } else { Symlinks::Inside },
         ref_conflict,
+        // What belongs to the environment is known when all sources are read.
+        hidden: Hidden::default(),
         repo,
         root,
         link,

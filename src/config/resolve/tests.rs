@@ -367,4 +367,42 @@ fn a_check_command_tells_no_secret_of_any_source_or_of_the_environment() {
         }
         assert_eq!(own.hidden.hide("/run/a-place of ada"), "/run/a-place of ada");
     }
+    // A server hears nothing of other sources, and a change of theirs is none of this one.
+    let hides = |number: usize, text: &str| config.sources[number].hidden.hide(text) == "***";
+    assert!(hides(0, "CANARY-query") && hides(0, "CANARY-variable") && !hides(0, "CANARY@address"));
+    assert!(hides(1, "CANARY@address") && hides(1, "CANARY-header") && !hides(1, "CANARY-query"));
+}
+
+#[test]
+fn what_may_be_a_word_is_hidden_only_where_a_password_stands() {
+    let args =
+        ["--root=/git", "--link=a", "--repo=https://ghp_0123456789abcdef:x@h/x", "--check-command=true"];
+    let urls = [
+        "postgresql+psycopg2://airflow:airflow@postgres/airflow",
+        "amqp://guest:changeme@queue//",
+        "redis://:s3cret@cache/0",
+        "mysql://longer-name:longer-name@h/",
+        "postgres://u:0ldPassw0rd@h/",
+    ];
+    let vars: Vec<(String, &str)> =
+        urls.iter().enumerate().map(|(number, url)| (format!("AIRFLOW__A__B{number}"), *url)).collect();
+    let mut vars: Vec<(&str, &str)> = vars.iter().map(|(name, url)| (name.as_str(), *url)).collect();
+    vars.extend([("GITSYNC_PASSWORD_FILE", ""), ("GITSYNC_GIT_CONFIG", "http.extraHeader:X-Env: dev")]);
+    let config = load_all(&args, &vars, None).unwrap();
+    let hidden = &config.sources[0].check.own.as_ref().expect("a command").hidden;
+    for text in [
+        "No module named airflow.providers.postgres in dags/airflow_etl.py: x, changeme, s3cret, dev",
+        "the guest of longer-name",
+    ] {
+        assert_eq!(hidden.hide(text), text);
+    }
+    for url in urls {
+        assert_eq!(hidden.hide(url), "***", "{url}");
+        let spelt = url::Url::parse(url).unwrap();
+        let (user, password) = (spelt.username(), spelt.password().unwrap());
+        let elsewhere = format!("{user}:{password}@other");
+        // A longer one, which is a word of no language, is hidden whatever stands around it.
+        assert_eq!(hidden.hide(&elsewhere), format!("{user}:***@other"), "{url}");
+    }
+    assert_eq!(hidden.hide("0ldPassw0rd ghp_0123456789abcdef:x@h"), "*** ***:***@h");
 }
