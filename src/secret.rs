@@ -45,6 +45,9 @@ impl From<String> for Secret {
 
 /// A shorter secret may be any word, so it is hidden only where nothing else can be: without that, texts could not be read.
 pub const SHORTEST: usize = 8;
+
+/// A longer user name is a token.
+const LONGEST_NAME: usize = 16;
 /// A rest of a text that was cut may be the beginning of a secret if it has so many bytes.
 const BEGINNING: usize = 4;
 /// What shows that a text was cut.
@@ -71,11 +74,17 @@ impl Hidden {
         self.add_between("", secret, "");
     }
 
-    /// The password of a login, wherever it stands unless it is shorter than [`SHORTEST`].
+    /// The password of a login, wherever it stands unless it is shorter than [`SHORTEST`], and a user that is a token.
     pub fn add_login(&mut self, username: &str, password: &Secret) {
         self.add_in_place(username, password.expose());
         if password.expose().len() >= SHORTEST {
             self.add(password.expose());
+        }
+        // Hosts take a token as the user, with nothing or this for a password.
+        let is_token = ["", "x-oauth-basic"].contains(&password.expose()) && username.len() >= SHORTEST;
+        if is_token || username.len() >= LONGEST_NAME {
+            self.add(username);
+            self.add_basic(username, password.expose());
         }
     }
 

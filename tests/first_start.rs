@@ -407,3 +407,95 @@ fn where_there_is_nothing_to_serve_nobody_asks_or_counts_or_searches_again() {
         agent.wait_published(&world.root, "repo", &mended);
     }
 }
+
+/// Spoils an object in the store, without a word to anybody.
+fn spoil_object(world: &Synced, id: &str) {
+    let packs =
+        fs::read_dir(world.root.join(".git/objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    for index in packs.filter(|path| path.extension().is_some_and(|ending| ending == "idx")) {
+        let told = support::repo::git().args(["verify-pack", "-v"]).arg(&index).output().unwrap();
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let Some(line) = told.lines().find(|line| line.starts_with(id)) else { continue };
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [_, packed, offset, ..] = numbers[..] else { panic!("{line}") };
+        let pack = index.with_extension("pack");
+        let mut bytes = fs::read(&pack).unwrap();
+        bytes[offset + packed / 2..offset + packed].fill(0);
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o644)).unwrap();
+        return fs::write(&pack, bytes).unwrap();
+    }
+    panic!("{id} is in no pack");
+}
+
+#[test]
+fn a_search_in_a_damaged_store_fetches_it_again() {
+    let world = Synced::empty();
+    let good = world.repo.commit(&[("one.py", &dag("one"))]);
+    world.repo.commit(&[("one.py", &broken("one"))]);
+    let launch = asks(&world, r#"until [ -e "$NOTES/quick" ]; do sleep 0.02; done"#);
+    let mut agent = launch.start();
+    agent.wait_until("the search", || asked(&world).len() == 1);
+    agent.signal(Signal::KILL);
+    assert!(agent.wait_exit(PATIENCE).is_some());
+    spoil_object(&world, &world.repo.git(&["rev-parse", &format!("{good}^{{tree}}")]));
+    fs::write(world.path("notes/quick"), "").unwrap();
+    let finished = succeeds(&launch.args(["--one-time"]));
+    assert!(finished.stderr.contains("the object store is damaged"), "{}", finished.stderr);
+    world.shows(&good);
+}
+
+#[test]
+fn a_search_of_many_passes_fetches_once() {
+    let world = Synced::empty();
+    refused(&world, 20);
+    world.repo.write("large.bin", "large".repeat(10_000));
+    world.repo.symlink("out", "../../etc/passwd");
+    world.repo.commit_all("Spoil it");
+    let server = GitServer::plain(world.dir.path());
+    let launch = asks(&world, "exit 1").set("repo", server.url("upstream/.git"));
+    let agent = launch.args(["--http-bind=127.0.0.1:0"]).start();
+    let at = address(&agent);
+    let fetched = || sample(at, r#"dagsync_fetched_objects_total{source="repo"}"#);
+    wait_for_passes(at, "repo", "error", 1);
+    let first = fetched();
+    assert!(first > Some(40.0), "{first:?}");
+    wait_for_passes(at, "repo", "error", 6);
+    assert_eq!((fetched(), asked(&world).len()), (first, 21), "{}", agent.stderr());
+}
+
+#[test]
+fn a_search_that_goes_on_with_more_history_has_all_of_it() {
+    let world = Synced::empty();
+    for at in 0..34 {
+        world.repo.commit(&[("two.py", &format!("{}# {at}\n", dag("two")))]);
+    }
+    let good = refused(&world, 9);
+    let launch = asks(&world, r#"! grep -q refused "$TREE/one.py""#).args(["--one-time"]);
+    let first = launch.clone().args(["--depth=1"]).run(synced::RUN);
+    assert_eq!((first.status.code(), world.published()), (Some(1), None), "{}", first.stderr);
+    succeeds(&launch.args(["--depth=0"]));
+    world.shows(&good);
+    let tree = world.root.join("repo");
+    let mut count = support::repo::git();
+    count.arg("-C").arg(fs::canonicalize(tree).unwrap()).args(["rev-list", "--count", "HEAD"]);
+    assert_eq!(support::repo::text_of("rev-list", count.output().unwrap()), "35");
+}
+
+#[test]
+fn on_a_branch_that_moves_each_commit_is_asked_about_once() {
+    let world = Synced::empty();
+    let refuse = |at: usize| world.repo.commit(&[("one.py", &format!("{}# refused {at}\n", dag("one")))]);
+    (0..40).for_each(|at| _ = refuse(at));
+    let agent = asks(&world, "exit 1").args(["--http-bind=127.0.0.1:0"]).start();
+    let at = address(&agent);
+    agent.wait_until("a whole search", || asked(&world).len() == 32);
+    for pushed in 1..=14 {
+        refuse(40 + pushed);
+        agent.wait_until("the new one", || asked(&world).len() >= 32 + pushed);
+        // Whoever asks about another one does it in the passes that follow.
+        let noops = || sample(at, r#"dagsync_passes_total{result="noop",source="repo"}"#).unwrap_or_default();
+        let before = noops();
+        agent.wait_until("two idle passes", || noops() >= before + 2.0);
+        assert_eq!(asked(&world).len(), 32 + pushed, "{}", agent.stderr());
+    }
+}

@@ -46,9 +46,10 @@ impl Pass<'_> {
     fn fetch(&mut self, target: &Target) -> Result<(ObjectId, ObjectId), Broken> {
         let err = broken(Stage::Fetch);
         let depth = self.depth_to_fetch(target);
-        // A first start fetches all that it searches before it looks at any of it.
-        let was_fetched = self.is_first(target) && self.held(target).is_some();
+        let is_first = self.is_first(target);
         let source = &mut *self.source;
+        // A first start fetches all that it searches before it looks at any of it, which may take many passes.
+        let was_fetched = is_first && source.searched == Some((target.fetch, depth));
         let objects = source.store.objects().map_err(&err)?;
         // Not knowing them costs bytes.
         let kept: Vec<ObjectId> =
@@ -65,6 +66,9 @@ impl Pass<'_> {
             source.metrics.fetched(fetched.bytes, fetched.objects);
             self.bytes += fetched.bytes;
             self.known = fetched.known;
+        }
+        if is_first {
+            source.searched = Some((target.fetch, depth));
         }
         let objects = source.store.objects().map_err(&err)?;
         source.store.peel_to_commit(&objects, &target.fetch, source.remote.shown()).map_err(&err)

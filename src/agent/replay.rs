@@ -10,7 +10,7 @@ use std::time::Instant;
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice as _};
 
-use super::failure::{Broken, Failure, broken};
+use super::failure::{Broken, Failure, broken, broken_tree};
 use super::pass::{self, Outcome, Pass};
 use super::resolve::Target;
 use crate::check::report::Report;
@@ -33,7 +33,7 @@ pub(super) const WINDOW: NonZeroU32 = NonZeroU32::new(32).expect("more than none
 const TRIES: usize = 8;
 
 // What is forgotten before the search ends is asked again, and the search would not end.
-const _: () = assert!(SEARCHED > WINDOW.get() as usize);
+const _: () = assert!(SEARCHED >= WINDOW.get() as usize + TRIES);
 
 /// Where an agent stands that has followed the branch.
 pub(super) struct Played {
@@ -154,6 +154,16 @@ impl Pass<'_> {
             .collect()
     }
 
+    /// Refusals of commits that are played back no more, when there is no room for those of this pass: the others would be asked again.
+    fn forget_what_left_the_window(&mut self, tip: ObjectId) -> Result<(), Broken> {
+        if self.source.state.refused.len() + TRIES > SEARCHED {
+            let objects = self.source.store.objects().map_err(broken(Stage::Check))?;
+            let window = self.first_parents(&objects, tip);
+            self.source.state.refused.retain(|held| window.iter().any(|commit| held.is(commit)));
+        }
+        Ok(())
+    }
+
     /// The tip is held back, and nothing is published: what should be is looked for in its history.
     pub(super) fn publish_an_older_one(
         &mut self,
@@ -196,6 +206,7 @@ impl Pass<'_> {
         if self.searched_in_vain(target, tip) {
             return Ok(None);
         }
+        self.forget_what_left_the_window(tip)?;
         let mut refused = self.refused_before(target);
         refused.insert(tip);
         for _ in 0..TRIES {
@@ -332,7 +343,8 @@ impl Pass<'_> {
         let (limits, checkout, policy) =
             (&source.config.limits, source.config.checkout, source.tree_policy());
         let interrupt = self.deadline.interrupt();
-        let Ok((_, root)) = source.store.peel_to_commit(objects, &commit, "") else { return Ok(None) };
+        let shown = source.remote.shown();
+        let (_, root) = source.store.peel_to_commit(objects, &commit, shown).map_err(broken(Stage::Check))?;
         let walked = tree::walk(objects, &root, limits, &policy, interrupt);
         self.deadline.check().map_err(|expired| {
             let message = format!("{expired} while the last {WINDOW} commits were played back");
@@ -342,11 +354,22 @@ impl Pass<'_> {
                 if expired == Expired::Stopped { Remedy::Stopped } else { Remedy::Retry { after: None } };
             Broken::from(Failure::new(Stage::Check, &message, Some(hint), remedy))
         })?;
-        let Ok(listing) = walked else { return Ok(None) };
+        // What cannot be read may be had again, and is no answer.
+        let unfit = |err| {
+            let broken = broken_tree(Stage::Check)(err).of_the_revision();
+            if broken.failure.is_of_the_revision { Ok(None) } else { Err(broken) }
+        };
+        let listing = match walked {
+            Ok(listing) => listing,
+            Err(err) => return unfit(err),
+        };
         if listing.has_submodules() && source.config.submodules != Submodules::Off {
             return Ok(None);
         }
-        let Ok(converter) = Converter::new(&listing, objects, checkout) else { return Ok(None) };
+        let converter = match Converter::new(&listing, objects, checkout) {
+            Ok(converter) => converter,
+            Err(err) => return unfit(err),
+        };
         if self.source.config.check.policy == Policy::Off {
             let report = Report {
                 target: self.source.config.check.target,

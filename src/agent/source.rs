@@ -1,6 +1,7 @@
 //! Everything that one source owns while it runs: its root, its objects, its remote, its memory.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -43,6 +44,8 @@ pub struct Source {
     pub(super) found: Found,
     /// The tip below which a first start found nothing to publish, and the rules of the gate then.
     pub(super) nothing_below: Option<(ObjectId, String)>,
+    /// What a first start has fetched, and with how much history.
+    pub(super) searched: Option<(ObjectId, Option<NonZeroU32>)>,
     /// When tags were made, by their id: a tie is not asked about twice.
     pub(super) tag_dates: HashMap<ObjectId, i64>,
     /// The ref whose clash with a tag was reported.
@@ -119,6 +122,7 @@ impl Source {
             folds_case,
             found: Found::default(),
             nothing_below: None,
+            searched: None,
             tag_dates: HashMap::new(),
             warned_shadow: None,
             warned_removal: None,

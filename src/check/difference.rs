@@ -149,7 +149,7 @@ impl Outline {
             }
         }
         let mut is_gone = |(path, was): &(&BString, &File)| match self.files.get(*path) {
-            Some(is) => is.is_idle && !was.ids.is_empty(),
+            Some(is) => is.is_idle && !was.is_idle,
             None if stayed.contains(&BStr::new(path)) => false,
             None => new.get_mut(name(path)).and_then(Vec::pop).is_none(),
         };

@@ -94,6 +94,7 @@ fn what_is_gone_has_neither_its_content_nor_its_name_nor_a_dag_of_it_elsewhere()
     assert_eq!(gone(&[("o.py", OPEN)], &[("p.py", idle)]), 1);
     assert_eq!(gone(&[("a.py", &a)], &[("a.py", idle), ("p.py", OPEN)]), 0, "it may be there now");
     assert_eq!(gone(&[("a.py", &a)], &[("a.py", idle), ("p.py", &z)]), 1);
+    assert_eq!(gone(&[("o.py", OPEN)], &[("o.py", idle)]), 1, "emptied, whatever ids it had");
     let imports = "# airflow dag\nfrom factory import *\n";
     assert_eq!(gone(&[("a.py", &a)], &[("a.py", imports)]), 0, "what it imports may have DAGs");
 }

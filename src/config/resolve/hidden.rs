@@ -16,8 +16,6 @@ const NAMES: &[&str] = &["KEY", "SECRET", "PASSWORD", "PASSWD", "TOKEN", "CONN",
 const PLACES: &[&str] = &["_FILE", "_PATH", "_DIR", "_CMD"];
 /// Letters without a capital, digit or sign among them are a word of some language up to here: `changeme`, `postgresql`.
 const LONGEST_WORD: usize = 12;
-/// A longer user name is a token.
-const LONGEST_NAME: usize = 16;
 
 /// Gives each source its secrets and those of the environment, and each check command those of all sources.
 pub(super) fn tell_all(sources: &mut [SourceConfig], around: &Surroundings) {
@@ -60,12 +58,6 @@ fn of_variables(around: &Surroundings, hidden: &mut Hidden) {
 fn of_source(source: &SourceConfig, hidden: &mut Hidden) {
     if let AuthConfig::Fixed { username, password } = &source.auth {
         hidden.add_login(username, password);
-        // Hosts take a token as the user, with nothing or this for a password.
-        let is_token = ["", "x-oauth-basic"].contains(&password.expose()) && username.len() >= SHORTEST;
-        if is_token || username.len() >= LONGEST_NAME {
-            hidden.add(username);
-            hidden.add_basic(username, password.expose());
-        }
     }
     if let RepoUrl::Http(url) = &source.repo {
         let values = url.query_pairs().map(|(_, value)| value.into_owned());
