@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 
@@ -150,10 +150,7 @@ impl Snapshot for Folder<'_> {
     }
 
     fn stopped(&self) -> Result<(), Unreadable> {
-        match self.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
-            true => Err(Unreadable("interrupted".to_owned())),
-            false => Ok(()),
-        }
+        self.interrupt.map_or(Ok(()), Unreadable::if_set)
     }
 
     fn folder(&self) -> &BStr {

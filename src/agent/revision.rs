@@ -1,7 +1,7 @@
 //! A revision in an object store, as the gate looks at it.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use gix::ObjectId;
@@ -152,10 +152,7 @@ impl Snapshot for Candidate<'_> {
 
     /// Nobody reads the answer of a check that takes too long.
     fn stopped(&self) -> Result<(), Unreadable> {
-        match self.interrupt.load(Ordering::Relaxed) {
-            true => Err(Unreadable("interrupted".to_owned())),
-            false => Ok(()),
-        }
+        Unreadable::if_set(self.interrupt)
     }
 
     fn folder(&self) -> &BStr {

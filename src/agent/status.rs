@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::{Value as Json, json};
 
 use crate::http::{Readiness, View};
+use crate::log::date;
 use crate::metrics::Metrics;
 use crate::publish::state::Held;
 
@@ -37,7 +38,7 @@ impl SourceStatus {
     fn json(&self) -> Json {
         let time = |at: SystemTime| humantime::format_rfc3339_seconds(at).to_string();
         let held = |held: &Held| {
-            let since = UNIX_EPOCH.checked_add(Duration::from_secs(held.at)).map(time);
+            let since = date(i64::try_from(held.at).unwrap_or_default());
             json!({"commit": held.commit, "because": held.because, "reason": held.reason, "since": since})
         };
         let published = |commit: &String| json!({"commit": commit, "reference": self.reference});

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::bstr::{BStr, BString, ByteSlice as _};
 
@@ -38,6 +39,16 @@ pub struct Entry<'s> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(pub String);
+
+impl Unreadable {
+    /// An error once nobody waits any more.
+    pub fn if_set(interrupt: &AtomicBool) -> Result<(), Unreadable> {
+        match interrupt.load(Ordering::Relaxed) {
+            true => Err(Unreadable("interrupted".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
 
 /// The files of a revision. Folders are not named: one exists if something is in it.
 ///

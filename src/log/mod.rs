@@ -7,6 +7,7 @@
 //! A span with a field `source` names the source of all lines inside it; the fields of enclosing spans are added to
 //! the line. Lines are cut at [`MAX_LINE`] bytes.
 
+mod date;
 mod escape;
 mod line;
 
@@ -21,6 +22,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
+pub use date::date;
 pub use escape::escape;
 pub use line::MAX_LINE;
 

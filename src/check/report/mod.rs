@@ -143,20 +143,23 @@ fn pretty(value: &Json) -> String {
     format!("{value:#}\n")
 }
 
+/// A finding as our JSON has it, with its path as its readers see it.
+pub fn finding(path: String, finding: &Finding, age: Age) -> Json {
+    json!({
+        "path": path,
+        "line": finding.issue.line,
+        "column": finding.issue.column,
+        "severity": finding.severity.name(),
+        "code": finding.issue.code.name(),
+        "message": finding.issue.message,
+        "hint": finding.issue.hint,
+        "new": age != Age::Old,
+    })
+}
+
 /// The shape is a contract: `version` changes when a reader of the old one would go wrong.
 fn ours(report: &Report, place: &Place<'_>) -> Json {
-    let finding = |(finding, age): (&Finding, Age)| {
-        json!({
-            "path": place.path(finding),
-            "line": finding.issue.line,
-            "column": finding.issue.column,
-            "severity": finding.severity.name(),
-            "code": finding.issue.code.name(),
-            "message": finding.issue.message,
-            "hint": finding.issue.hint,
-            "new": age != Age::Old,
-        })
-    };
+    let finding = |(it, age): (&Finding, Age)| finding(place.path(it), it, age);
     json!({
         "version": 1,
         "python": report.target.python.to_string(),

@@ -1,14 +1,14 @@
 //! For programs. The shape is in docs/gate.md.
 
-use std::time::{Duration, SystemTime};
-
 use serde_json::{Value as Json, json};
 
 use super::Ahead;
 use crate::agent::{Commit, Failure, Next};
 use crate::check::difference::Change;
+use crate::check::report::finding;
 use crate::check::{Age, Finding};
 use crate::config::SourceConfig;
+use crate::log::date;
 
 /// The whole page. `version` changes when a reader of the old shape would go wrong.
 pub(super) fn page(sources: Vec<Json>) -> String {
@@ -61,7 +61,7 @@ fn looked(ahead: &Ahead<'_>) -> Json {
         "dags": seen.map(|seen| seen.dags),
         "compared": seen.map(|seen| !seen.is_blind),
         "changes": seen.into_iter().flat_map(|seen| &seen.changes).map(change).collect::<Vec<_>>(),
-        "findings": seen.into_iter().flat_map(|seen| &seen.findings).map(finding).collect::<Vec<_>>(),
+        "findings": seen.into_iter().flat_map(|seen| &seen.findings).map(found).collect::<Vec<_>>(),
     })
 }
 
@@ -84,6 +84,10 @@ fn commit(commit: &Commit) -> Json {
     })
 }
 
+fn found((it, age): &(Finding, Age)) -> Json {
+    finding(it.path.to_string(), it, *age)
+}
+
 fn change(change: &Change) -> Json {
     json!({
         "kind": change.kind.name(),
@@ -94,37 +98,4 @@ fn change(change: &Change) -> Json {
         "edited": change.is_edited,
         "imports": change.imports.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
-}
-
-fn finding((finding, age): &(Finding, Age)) -> Json {
-    json!({
-        "path": finding.path.to_string(),
-        "line": finding.issue.line,
-        "column": finding.issue.column,
-        "severity": finding.severity.name(),
-        "code": finding.issue.code.name(),
-        "message": finding.issue.message,
-        "hint": finding.issue.hint,
-        "new": *age != Age::Old,
-    })
-}
-
-/// In UTC, as RFC 3339 has it. A time before 1970 is none that anybody wrote a DAG at.
-pub(super) fn date(seconds: i64) -> String {
-    // A commit may say the year 300,000,000,000, which no calendar has.
-    let seconds = u64::try_from(seconds).unwrap_or(0).min(253_402_300_799);
-    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    humantime::format_rfc3339_seconds(at).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_date_of_a_commit_is_too_much() {
-        assert_eq!(date(0), "1970-01-01T00:00:00Z");
-        assert_eq!(date(i64::MIN), "1970-01-01T00:00:00Z");
-        assert_eq!(date(i64::MAX), "9999-12-31T23:59:59Z");
-    }
 }

@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 
 use super::Ahead;
-use super::json::date;
 use super::seen::Seen;
 use crate::agent::{Commit, Next};
 use crate::check::difference::{Change, Kind};
 use crate::check::report::Style;
 use crate::check::verdict::Policy;
 use crate::check::{Age, Finding, Severity, age};
-use crate::log::escape;
+use crate::log::{date, escape};
 
 /// One source.
 pub(super) fn source(ahead: &Ahead<'_>, style: Style) -> String {
