@@ -15,7 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dagsync::config::options;
 use serde::Deserialize;
-use support::process::{Daemon, unproven};
+use support::airflow;
+use support::process::Daemon;
 use support::wait::holds_within;
 use synced::{Synced, ok};
 
@@ -138,9 +139,7 @@ fn dag(number: usize, round: usize) -> (String, String) {
 
 #[test]
 fn airflow_parses_the_changed_file_again_and_no_other() {
-    let Some(programs) = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from) else {
-        return unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    };
+    let Some(programs) = airflow::programs() else { return };
     let began = Instant::now();
     let world = Synced::empty();
     let commit = |number: usize, round: usize| {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use dagsync::check::dag::cron::{Dialect, expression};
@@ -19,7 +19,7 @@ use dagsync::check::dag::{self, Role};
 use dagsync::check::target::{Airflow, Python};
 use dagsync::check::{Severity, Target};
 use serde::Deserialize;
-use support::process::unproven;
+use support::airflow;
 
 /// What Airflow says of a file.
 #[derive(Debug, Deserialize)]
@@ -29,33 +29,10 @@ struct Loaded {
     errors: Vec<String>,
 }
 
-fn airflow() -> Option<PathBuf> {
-    let programs = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from);
-    if programs.is_none() {
-        unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    }
-    programs
-}
-
-fn python(programs: &Path, home: &Path, script: &str) -> Command {
-    let mut command = Command::new(programs.join("python"));
-    command
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/airflow").join(script))
-        .env_clear()
-        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
-        .env("HOME", home)
-        .env("LC_ALL", "C.UTF-8")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("AIRFLOW_HOME", home)
-        .env("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-        .env("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////nonexistent/no.db");
-    command
-}
-
 /// Loads every file below a folder, each in a bag of its own, in one process.
 fn load(programs: &Path, folder: &Path) -> BTreeMap<String, Loaded> {
     let home = tempfile::tempdir().unwrap();
-    let output = python(programs, home.path(), "bag.py").arg(folder).output().unwrap();
+    let output = airflow::script(programs, home.path(), "bag.py").arg(folder).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let json = text.lines().last().unwrap_or_default();
     serde_json::from_str(json).unwrap_or_else(|error| {
@@ -88,7 +65,7 @@ fn ids(facts: &Facts) -> Option<BTreeSet<String>> {
 
 #[test]
 fn files_that_we_call_wrong_are_those_that_airflow_does_not_load() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let folder = tempfile::tempdir().unwrap();
     let cases = cases::all();
     for (name, source) in &cases {
@@ -152,7 +129,7 @@ fn graphs(name: &str, facts: &Facts, theirs: &Loaded, wrong: &mut Vec<String>) {
 
 #[test]
 fn random_dags_that_we_call_wrong_are_wrong_and_the_others_are_what_we_read() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
@@ -213,7 +190,7 @@ fn agrees(name: &str, source: &str, theirs: &Loaded, wrong: &mut Vec<String>) ->
 
 #[test]
 fn no_value_is_held_for_sure_after_a_program_made_another_one_of_it() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let seed = std::env::var("DAGSYNC_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
@@ -245,7 +222,7 @@ fn no_value_is_held_for_sure_after_a_program_made_another_one_of_it() {
 
 #[test]
 fn the_examples_of_airflow_have_no_error_and_the_ids_that_airflow_finds() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let library = programs.parent().unwrap().join("lib/python3.11/site-packages/airflow");
     let folders = [library.join("example_dags"), library.join("providers/standard/example_dags")];
     let mut wrong = Vec::new();
@@ -373,13 +350,13 @@ fn crons(random: &mut fastrand::Rng) -> String {
 
 #[test]
 fn random_cron_expressions_are_taken_as_the_installed_croniter_takes_them() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let texts: Vec<String> = (0..20_000).map(|_| crons(&mut random)).collect();
     let home = tempfile::tempdir().unwrap();
-    let mut child = python(&programs, home.path(), "cron.py")
+    let mut child = airflow::script(&programs, home.path(), "cron.py")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -424,7 +401,7 @@ fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
 
 #[test]
 fn nothing_of_the_installed_library_is_called_wrong() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let library = programs.parent().unwrap().join("lib/python3.11/site-packages");
     let mut sources = Vec::new();
     for package in ["airflow", "sqlalchemy", "pendulum", "fastapi", "pydantic", "rich", "alembic"] {

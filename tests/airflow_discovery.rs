@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use dagsync::check::discover::discover;
@@ -18,7 +18,7 @@ use dagsync::check::{Severity, Target};
 use forest::Tree;
 use serde::Deserialize;
 use serde_json::json;
-use support::process::unproven;
+use support::airflow;
 use support::temp;
 
 const TREES: u64 = 600;
@@ -39,14 +39,7 @@ struct Oracle {
 
 impl Oracle {
     fn start(programs: &Path, home: &Path) -> Oracle {
-        let mut child = Command::new(programs.join("python"))
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/airflow/discovery.py"))
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("HOME", home)
-            .env("LC_ALL", "C.UTF-8")
-            .env("AIRFLOW_HOME", home)
-            .env("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+        let mut child = airflow::script(programs, home, "discovery.py")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -102,9 +95,7 @@ fn difference(oracle: &mut Oracle, tree: &mut Tree, target: &Target, folder: &Pa
 
 #[test]
 fn airflow_finds_the_files_that_we_find_and_raises_where_we_say_so() {
-    let Some(programs) = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from) else {
-        return unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    };
+    let Some(programs) = airflow::programs() else { return };
     let world = temp();
     let mut oracle = Oracle::start(&programs, world.path());
     let first = fastrand::u64(..u64::MAX / 2);

@@ -4,10 +4,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use support::process::unproven;
+use support::airflow;
 use support::temp;
 
 const GONE: &str = include_str!("../src/check/dag/gone.txt");
@@ -22,9 +21,7 @@ fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
 
 #[test]
 fn airflow_imports_nothing_of_what_is_called_gone_and_all_that_it_is_said_to_export() {
-    let Some(programs) = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from) else {
-        return unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    };
+    let Some(programs) = airflow::programs() else { return };
     let gone: BTreeSet<String> = rows(GONE).map(|row| row[0].replace(':', " ")).collect();
     let exports = rows(EXPORTS)
         .flat_map(|row| row[2..].iter().map(|name| format!("{} {name}", row[0])).collect::<Vec<_>>());
@@ -34,16 +31,7 @@ fn airflow_imports_nothing_of_what_is_called_gone_and_all_that_it_is_said_to_exp
     let questions = home.path().join("questions");
     let asked: Vec<&String> = gone.iter().chain(&exports).collect();
     std::fs::write(&questions, asked.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-    let output = Command::new(programs.join("python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/airflow/names.py"))
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", home.path())
-        .env("LC_ALL", "C.UTF-8")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("AIRFLOW_HOME", home.path())
-        .env("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-        .env("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////nonexistent/no.db")
+    let output = airflow::script(&programs, home.path(), "names.py")
         .stdin(File::open(&questions).unwrap())
         .stderr(Stdio::null())
         .output()

@@ -8,13 +8,13 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 use dagsync::check::target::{Airflow, Python};
 use dagsync::check::{Severity, Target, archive};
 use serde::{Deserialize, Serialize};
-use support::process::unproven;
+use support::airflow;
 use support::temp;
 
 const GOOD: &str = "from airflow import DAG\ndag = DAG('good')\n";
@@ -159,18 +159,9 @@ fn line(message: &str) -> Option<u32> {
 
 fn load(programs: &Path, folder: &Path, zips: &[Wanted]) -> BTreeMap<String, Loaded> {
     let home = temp();
-    let mut child = Command::new(programs.join("python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/airflow/zips.py"))
+    let mut child = airflow::script(programs, home.path(), "zips.py")
         .arg(folder)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", home.path())
-        .env("LC_ALL", "C.UTF-8")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("AIRFLOW_HOME", home.path())
-        .env("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
         .env("AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS", "False")
-        .env("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////nonexistent/no.db")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -186,9 +177,7 @@ fn load(programs: &Path, folder: &Path, zips: &[Wanted]) -> BTreeMap<String, Loa
 
 #[test]
 fn what_is_wrong_in_a_zip_is_what_airflow_says_of_it() {
-    let Some(programs) = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from) else {
-        return unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    };
+    let Some(programs) = airflow::programs() else { return };
     let world = temp();
     let zips = zips();
     let loaded = load(&programs, world.path(), &zips);

@@ -4,27 +4,19 @@ mod support;
 mod synced;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use support::airflow;
 use support::canary::canary;
-use support::process::unproven;
 use synced::Synced;
 
 /// What programs need to be found.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-fn airflow() -> Option<PathBuf> {
-    let programs = std::env::var_os("DAGSYNC_TEST_AIRFLOW").map(PathBuf::from);
-    if programs.is_none() {
-        unproven("there is no Airflow: `tests/run` installs one and names its folder of programs");
-    }
-    programs
-}
-
 #[test]
 fn a_real_airflow_refuses_what_fails_hangs_or_eats_memory_and_lets_the_rest_through() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let synced = Synced::empty();
     let good =
         synced.repo.commit(&[("good.py", "from airflow.sdk import DAG\n\nwith DAG('good'):\n    pass\n")]);
@@ -80,7 +72,7 @@ fn a_real_airflow_refuses_what_fails_hangs_or_eats_memory_and_lets_the_rest_thro
 
 #[test]
 fn a_real_airflow_looks_at_a_folder_without_a_database_and_waits_for_nobody() {
-    let Some(programs) = airflow() else { return };
+    let Some(programs) = airflow::programs() else { return };
     let synced = Synced::empty();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/airflow-dagbag-check.py");
     let python = programs.join("python");

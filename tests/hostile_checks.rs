@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use dagsync::check::snapshot::{Entry, InMemory, Kind};
 use dagsync::check::target::{Airflow, IgnoreSyntax};
 use dagsync::check::verdict::Verdict;
 use dagsync::check::{Checker, Code, Published, Revision, Settings, Severity, Snapshot, Target, Unreadable};
-use support::wait::holds_within;
+use support::memory::{peak_of, tell_peak};
 
 /// Kibibytes that may be resident.
 const MEMORY: u64 = 400 << 10;
@@ -148,23 +147,8 @@ fn no_repository_takes_the_memory_or_the_time_of_the_check() {
         return child(&name);
     }
     for name in WORLDS {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "no_repository_takes_the_memory_or_the_time_of_the_check", "--nocapture"]);
-        command.env(CHILD, name).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let started = Instant::now();
-        let mut child = command.spawn().unwrap();
-        let ended = holds_within(PATIENCE, || child.try_wait().unwrap().is_some());
-        if !ended {
-            let _ = child.kill();
-        }
-        let output = child.wait_with_output().unwrap();
-        let (said, cried) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(ended, "{name} takes longer than {PATIENCE:?}");
-        assert!(output.status.success(), "{name}: {said}{cried}");
-        let peak = said.lines().find_map(|line| line.strip_prefix("peak ")?.parse::<u64>().ok());
-        let peak = peak.unwrap_or_else(|| panic!("{name}: {said}"));
-        println!("{name}: {} MiB, {:?}", peak >> 10, started.elapsed());
+        let test = "no_repository_takes_the_memory_or_the_time_of_the_check";
+        let peak = peak_of(test, (CHILD, name), PATIENCE);
         assert!(peak < MEMORY, "{name}: {peak} KiB");
     }
 }
@@ -183,9 +167,8 @@ fn child(name: &str) {
     // What was not looked at is no error.
     let wrong = found.iter().find(|finding| finding.severity > Severity::Warning);
     assert_eq!(wrong.is_some(), name.starts_with("mistakes ") || name == "returns", "{wrong:?}");
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    println!("\n{:?}\npeak {}", began.elapsed(), peak.trim().trim_end_matches(" kB"));
+    println!("\n{:?}", began.elapsed());
+    tell_peak();
 }
 
 /// A revision that nobody waits for any more once it was asked for so often.

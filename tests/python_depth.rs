@@ -5,13 +5,12 @@
 mod python;
 mod support;
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dagsync::check::python::{compile, with_room};
 use dagsync::check::target::Python;
 use python::Oracle;
-use support::wait::holds_within;
+use support::memory::{peak_of, tell_peak};
 
 const MILLION: usize = 1_000_000;
 /// Kibibytes that may be resident.
@@ -89,23 +88,9 @@ fn a_million_of_anything_neither_kills_nor_stalls() {
         return child(TEXTS[at]);
     }
     for (at, text) in TEXTS.iter().enumerate() {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "a_million_of_anything_neither_kills_nor_stalls", "--nocapture"]);
-        command.env(CHILD, at.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let started = Instant::now();
-        let mut child = command.spawn().unwrap();
-        let ended = holds_within(PATIENCE, || child.try_wait().unwrap().is_some());
-        if !ended {
-            let _ = child.kill();
-        }
-        let output = child.wait_with_output().unwrap();
-        let (said, cried) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(ended, "{text:?} takes longer than {PATIENCE:?}");
-        assert!(output.status.success(), "{text:?}: {said}{cried}");
-        let peak = said.lines().find_map(|line| line.strip_prefix("peak ")?.parse::<u64>().ok());
-        let peak = peak.unwrap_or_else(|| panic!("{text:?}: {said}"));
-        println!("{text:?}: {} MiB, {:?}", peak >> 10, started.elapsed());
+        let test = "a_million_of_anything_neither_kills_nor_stalls";
+        println!("{text:?}");
+        let peak = peak_of(test, (CHILD, &at.to_string()), PATIENCE);
         assert!(peak < MEMORY, "{text:?}: {peak} KiB");
     }
 }
@@ -163,9 +148,7 @@ fn child((before, unit, after): (&str, &str, &str)) {
         assert!(issue.line as usize <= count * 2 + 3 && issue.column as usize <= text.len() + 1, "{issue:?}");
     }
     assert!(looked.is_some() || !issues.is_empty());
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    println!("\npeak {}", peak.trim().trim_end_matches(" kB"));
+    tell_peak();
 }
 
 #[test]

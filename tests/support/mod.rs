@@ -13,6 +13,8 @@
 //! - [`canary`]: proves that a secret has leaked nowhere.
 //! - [`client`]: other clients than ours, to compare with.
 //! - [`process`], [`wait`]: children that cannot be orphaned, and waiting.
+//! - [`memory`]: what a part of a test takes of it.
+//! - [`airflow`]: the real one.
 //!
 //! `tests/world.rs` and `tests/world_hostile.rs` prove all of it with the git program and curl as the clients, so that a failure elsewhere is ours.
 
@@ -20,11 +22,13 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod agent;
+pub mod airflow;
 pub mod answer;
 pub mod canary;
 pub mod client;
 pub mod hostile;
 pub mod http;
+pub mod memory;
 pub mod objects;
 pub mod observe;
 pub mod pack;
